@@ -1,0 +1,1 @@
+"""Spectral dynamics of training."""

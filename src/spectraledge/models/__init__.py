@@ -1,0 +1,14 @@
+"""Plain ``nn.Module`` models for one run; the run axis is added outside, by the trainer."""
+
+from spectraledge.models.base import ModelSpec, seeded
+from spectraledge.models.encoder import PreNormEncoder, PreNormEncoderSpec
+from spectraledge.models.scale_invariant import ScaleInvariantDecoder, ScaleInvariantDecoderSpec
+
+__all__ = [
+    "ModelSpec",
+    "PreNormEncoder",
+    "PreNormEncoderSpec",
+    "ScaleInvariantDecoder",
+    "ScaleInvariantDecoderSpec",
+    "seeded",
+]

@@ -1,0 +1,163 @@
+"""The pre-LayerNorm encoder of the execution-subspace literature.
+
+Xu (2026), arXiv 2602.16746: two tokens, no mask, exact GELU, logits read at position 0, and
+blocks that start as exact copies of one another. The copies matter for comparing layers along a
+trajectory, so they are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from spectraledge.models.attention import attend
+from spectraledge.models.base import check_heads, check_positive, seeded
+from spectraledge.models.savings import ReadOutBlock, first_projections, residual_at_read_out
+
+__all__ = ["PreNormEncoder", "PreNormEncoderSpec"]
+
+
+class EncoderAttention(nn.Module):
+    """Attention with a fused query-key-value projection, rows in that order, with biases."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_projection = nn.Linear(width, 3 * width)
+        self.out_projection = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_projection.weight)
+        nn.init.zeros_(self.in_projection.bias)
+        nn.init.zeros_(self.out_projection.bias)
+
+
+class EncoderMLP(nn.Module):
+    """``down(gelu(up x))`` with the exact GELU and biases."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to the last axis."""
+        return self.down(F.gelu(self.up(x)))
+
+
+class EncoderBlock(nn.Module):
+    """Attention and MLP, each behind a LayerNorm and added to the residual stream."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.attention = EncoderAttention(width, heads)
+        self.mlp = EncoderMLP(width, hidden)
+        self.attention_norm = nn.LayerNorm(width)
+        self.mlp_norm = nn.LayerNorm(width)
+
+    def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of a residual stream."""
+        fused = self.attention.in_projection(self.attention_norm(x))
+        query, key, value = fused.chunk(3, dim=-1)
+        return query, key, value
+
+    def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Residual stream after attention over the given projections, and after the MLP."""
+        mixed = attend(query, key, value, self.attention.heads)
+        x = x + self.attention.out_projection(mixed)
+        return x + self.mlp(self.mlp_norm(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Residual stream after the block, every position."""
+        return self.finish(x, *self.projections(x))
+
+    def read_out(self, x: Tensor) -> Tensor:
+        """Position 0 only: keys and values of all positions, everything else of one."""
+        normal = self.attention_norm(x)
+        weight, bias = self.attention.in_projection.weight, self.attention.in_projection.bias
+        width = x.shape[-1]
+        query = F.linear(normal[:, :1], weight[:width], bias[:width])
+        key, value = F.linear(normal, weight[width:], bias[width:]).chunk(2, dim=-1)
+        return self.finish(x[:, :1], query, key, value)
+
+
+class PreNormEncoder(nn.Module):
+    """Tokens ``(B, T)`` to logits ``(B, classes)`` read at position 0.
+
+    `forward` makes the same two exact savings as `ScaleInvariantDecoder`; `naive_forward` none.
+
+    Args:
+        spec: Sizes.
+        vocabulary: Number of tokens.
+        length: Number of positions T.
+        classes: Number of logits.
+    """
+
+    def __init__(
+        self, spec: PreNormEncoderSpec, vocabulary: int, length: int, classes: int
+    ) -> None:
+        super().__init__()
+        width = spec.width
+        self.position_embedding = nn.Parameter(torch.randn(length, width) / width**0.5)
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(width, spec.heads, spec.mlp_width) for _ in range(spec.layers)
+        )
+        for block in self.blocks[1:]:
+            block.load_state_dict(self.blocks[0].state_dict())
+        self.final_norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B classes"]:
+        """Logits read at position 0."""
+        blocks = cast(list[ReadOutBlock], list(self.blocks))
+        first = first_projections(
+            tokens, self.token_embedding, self.position_embedding, blocks[0].projections
+        )
+        x = residual_at_read_out(blocks, first, slice(0, 1))
+        return self.head(self.final_norm(x.squeeze(-2)))
+
+    def naive_forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B classes"]:
+        """The same logits without the savings: every position, every example."""
+        x = self.token_embedding(tokens) + self.position_embedding
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.final_norm(x[:, 0]))
+
+
+@dataclass(frozen=True)
+class PreNormEncoderSpec:
+    """Sizes of `PreNormEncoder`; the defaults are the published fast regime.
+
+    Args:
+        width: Residual width.
+        layers: Number of blocks (the published slow regime has 3).
+        heads: Attention heads; divides `width`.
+        mlp_width: Hidden width of the MLP.
+
+    Raises:
+        ValueError: For sizes below 1 or heads that do not divide the width.
+
+    Example:
+        >>> model = PreNormEncoderSpec().build(vocabulary=97, length=2, classes=97, seed=0)
+        >>> sum(p.numel() for p in model.parameters())
+        290401
+    """
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    mlp_width: int = 256
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        check_heads(owner, self.width, self.heads)
+        check_positive(owner, layers=self.layers, mlp_width=self.mlp_width)
+
+    def build(self, *, vocabulary: int, length: int, classes: int, seed: int) -> nn.Module:
+        """A freshly initialised model with identical blocks."""
+        with seeded(seed):
+            return PreNormEncoder(self, vocabulary, length, classes)
