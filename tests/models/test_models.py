@@ -52,7 +52,7 @@ def test_published_sizes():
     assert sum(p.numel() for p in encoder.parameters()) == 290_401
     # U(-1/sqrt(128), 1/sqrt(128)) has mean square 1/(3*128); the norm of 128 x 128 such entries
     # is sqrt(128/3) = 6.53 with relative spread about 1/(2*128) * 0.9.
-    assert decoder.blocks[0].attention.query.weight.norm() == pytest.approx(6.53, rel=0.02)
+    assert decoder.blocks[0].attention.query.weight.norm().item() == pytest.approx(6.53, rel=0.02)
 
 
 def test_encoder_equals_torch_encoder():

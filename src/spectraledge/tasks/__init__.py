@@ -1,0 +1,9 @@
+"""Tasks: finite datasets that a small model can memorise or generalise, one task a file.
+
+A `Task` is a frozen description; ``task.dataset(seed)`` gives its rows, labels and seeded splits.
+"""
+
+from spectraledge.tasks.dataset import Dataset, Task
+from spectraledge.tasks.modular import ModularArithmetic
+
+__all__ = ["Dataset", "ModularArithmetic", "Task"]

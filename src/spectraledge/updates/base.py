@@ -1,0 +1,104 @@
+"""What an update is: a frozen recipe with ``init`` and ``apply_`` over stacked runs.
+
+An update is written for one run, as a frozen dataclass: its float fields may differ between the
+runs of a batch, every other field must agree. `chain` stacks the float fields of R recipes into
+``(R, 1)`` columns and hands them to ``apply_`` as ``hyper``, so that an update broadcasts over
+``(R, P)`` without knowing which of its numbers vary.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from spectraledge.snapshots import Layout
+
+__all__ = ["Clock", "Groups", "State", "Update", "check_range", "group_names"]
+
+State = dict[str, Tensor]
+Groups = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a step happens and for whom.
+
+    Args:
+        index: Number of this step, 1 for the first; a Python integer for eager updates.
+        step: The same as a 0-d float64 tensor, so that compiled code is not rebuilt each step.
+        lr: ``(R, 1)`` float64 learning rates of this step; 0 for runs that diverged.
+        active: ``(R, 1)`` float64, 1 for live runs and 0 for diverged ones. Every rate that is
+            not multiplied by `lr` must be multiplied by this.
+    """
+
+    index: int
+    step: Tensor
+    lr: Tensor
+    active: Tensor
+
+
+@runtime_checkable
+class Update(Protocol):
+    """One link of a chain. Concrete updates are frozen dataclasses with these members."""
+
+    part: ClassVar[str | None]
+    """Name of the part of the displacement it makes; None if it only changes the gradient."""
+    compiled: ClassVar[bool]
+    """Whether ``apply_`` may be traced: no data-dependent Python branch, no decomposition."""
+
+    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """Tensors that the update keeps; those of run r must lead with the run axis."""
+        ...
+
+    def apply_(
+        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+    ) -> None:
+        """Change `theta` or `gradient` ``(R, P)``, and `state`, in place."""
+        ...
+
+
+def group_names(owner: str, on: str, groups: Groups) -> tuple[str, ...]:
+    """Parameter names of a group.
+
+    Args:
+        owner: Name of the update that asks, for the message.
+        on: Name of the group.
+        groups: The groups that the model offers.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: For an unknown or an empty group.
+    """
+    if on not in groups:
+        near = difflib.get_close_matches(on, groups, 1)
+        hint = f"; closest: {near[0]!r}" if near else ""
+        raise ValueError(
+            f"{owner}: expected on to be one of {sorted(groups)}, got {on!r}{hint}"
+        )
+    if not groups[on]:
+        raise ValueError(f"{owner}: group {on!r} holds no parameter of this model")
+    return groups[on]
+
+
+def check_range(owner: str, low: float = 0.0, high: float = math.inf, **values: float) -> None:
+    """Raise unless every value is a finite number in ``[low, high)``.
+
+    Args:
+        owner: Name of the dataclass that asks, for the message.
+        low: Smallest allowed value.
+        high: First value that is too large.
+        **values: Field names and values.
+
+    Raises:
+        ValueError: Naming owner, field, range and value.
+    """
+    for name, value in values.items():
+        if not (math.isfinite(value) and low <= value < high):
+            raise ValueError(f"{owner}: expected {low} <= {name} < {high}, got {value}")

@@ -1,0 +1,45 @@
+"""Global gradient-norm clipping, run by run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from spectraledge.snapshots import Layout
+from spectraledge.updates.base import Clock, Groups, State, check_range
+
+__all__ = ["ClipGradient"]
+
+
+@dataclass(frozen=True)
+class ClipGradient:
+    """g ← g · min(1, norm / (‖g‖₂ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``.
+
+    Args:
+        norm: Largest allowed norm of a run's whole gradient, > 0.
+
+    Raises:
+        ValueError: For a norm that is not positive.
+    """
+
+    norm: float = 1.0
+
+    part: ClassVar[str | None] = None
+    compiled: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_range("ClipGradient", low=1e-30, norm=self.norm)
+
+    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """Nothing to keep."""
+        return {}
+
+    def apply_(
+        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+    ) -> None:
+        """Scale the gradient, in place."""
+        norm = gradient.double().square().sum(dim=1, keepdim=True).sqrt()
+        gradient.mul_((hyper["norm"] / (norm + 1e-6)).clamp(max=1.0).to(gradient.dtype))
