@@ -7,121 +7,13 @@ statistics except the median over seeds; intervals come from the caller, who kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
 
-__all__ = ["PALETTE", "Axes", "Curve", "Outcome", "Reference", "Spectra", "arm_colours"]
-
-# Seven of Okabe and Ito's colours and a wine red; their yellow is too faint on white, and their
-# black is reserved for text. Distances under simulated colour blindness are tested.
-PALETTE = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#882255",
-    "#6b6b6b",
-)
-
-
-def arm_colours(arms: Sequence[str]) -> dict[str, str]:
-    """One colour per arm name, in order; made once per page so that an arm keeps its colour.
-
-    Args:
-        arms: Distinct arm names, at most as many as `PALETTE` has colours.
-
-    Returns:
-        Arm name to ``#rrggbb``.
-
-    Raises:
-        ValueError: If names repeat or there are more arms than colours that can be told apart.
-
-    Example:
-        >>> arm_colours(["L2", "LRD"])
-        {'L2': '#0072b2', 'LRD': '#d55e00'}
-    """
-    if len(set(arms)) != len(arms):
-        raise ValueError(f"expected distinct arm names, got {list(arms)}")
-    if len(arms) > len(PALETTE):
-        raise ValueError(
-            f"expected at most {len(PALETTE)} arms, got {len(arms)}; more colours cannot be told "
-            "apart: spread the arms over several pages, or pass your own mapping of colours"
-        )
-    return dict(zip(arms, PALETTE))
-
-
-@dataclass(frozen=True)
-class Axes:
-    """Labels, scales and ranges of a pair of axes.
-
-    Args:
-        x_label: Label of the horizontal axis, with its unit.
-        y_label: Label of the vertical axis, with its unit.
-        log_x: Logarithmic horizontal axis; points at or below 0, such as step 0, are left out.
-        log_y: Logarithmic vertical axis; points at or below 0 are left out.
-        x_range: Lowest and highest value shown, or None to fit the data.
-        y_range: The same for the vertical axis.
-
-    Raises:
-        ValueError: If a range is not increasing, or a logarithmic one not positive.
-
-    Example:
-        >>> Axes(y_label="accuracy", y_range=(0.0, 1.0)).x_label
-        'step'
-    """
-
-    x_label: str = "step"
-    y_label: str = ""
-    log_x: bool = False
-    log_y: bool = False
-    x_range: tuple[float, float] | None = None
-    y_range: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        for name, limits, log in (
-            ("x_range", self.x_range, self.log_x),
-            ("y_range", self.y_range, self.log_y),
-        ):
-            if limits is None:
-                continue
-            if not limits[0] < limits[1]:
-                raise ValueError(f"expected {name} to increase, got {limits}")
-            if log and limits[0] <= 0:
-                raise ValueError(
-                    f"expected a positive {name} on a logarithmic axis, got {limits}; "
-                    "raise the lower end or use a linear axis"
-                )
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A labelled straight line: a published value, chance level, the end of warm-up.
-
-    Args:
-        value: Where the line crosses the axis, in the axis' own unit.
-        label: Short text beside the line.
-        axis: ``"x"`` for a vertical line at a step, ``"y"`` for a horizontal one.
-
-    Raises:
-        ValueError: If the value is not finite or the axis unknown.
-    """
-
-    value: float
-    label: str
-    axis: Literal["x", "y"] = "x"
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.value):
-            raise ValueError(f"expected a finite reference value, got {self.value} ({self.label})")
-        if self.axis not in {"x", "y"}:
-            raise ValueError(f"expected axis 'x' or 'y', got {self.axis!r} ({self.label})")
+__all__ = ["Curve", "Outcome", "Spectra"]
 
 
 @dataclass(frozen=True)
@@ -148,7 +40,7 @@ class Curve:
             upside down.
 
     Example:
-        >>> Curve("LRD", np.array([0, 200]), np.array([[0.1, 0.9], [0.3, 1.0]])).centre.tolist()
+        >>> Curve("LRD", np.array([0, 200]), np.array([[0.1, 0.9], [0.3, 1.0]])).middle.tolist()
         [0.2, 0.95]
     """
 
@@ -185,8 +77,6 @@ class Curve:
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "seeds", self.seeds or tuple(range(values.shape[0])))
-        if self.centre is None:
-            object.__setattr__(self, "centre", np.median(values, axis=0))
 
     def _replace_line(self, name: str, size: int) -> None:
         line = getattr(self, name)
@@ -198,6 +88,19 @@ class Curve:
                 f"expected {name} of arm {self.arm!r} with shape ({size},), got {line.shape}"
             )
         object.__setattr__(self, name, line)
+
+    @property
+    def middle(self) -> Float[np.ndarray, " T"]:
+        """The centre, or the median over seeds where every seed has a value."""
+        return np.median(self.values, axis=0) if self.centre is None else self.centre
+
+    @property
+    def early_ends(self) -> list[tuple[int, int]]:
+        """Row and last index of every seed that has values but ends before another one does."""
+        found = [(row, np.flatnonzero(np.isfinite(v))) for row, v in enumerate(self.values)]
+        ends = [(row, int(there[-1])) for row, there in found if there.size]
+        latest = max((end for _, end in ends), default=-1)
+        return [(row, end) for row, end in ends if end < latest]
 
     @property
     def label(self) -> str:
@@ -265,8 +168,8 @@ class Outcome:
             upside down.
 
     Example:
-        >>> Outcome("L2", np.array([800.0, 4000.0]), np.array([False, True])).censored.sum()
-        np.int64(1)
+        >>> Outcome("L2", np.array([800.0, 4000.0]), np.array([False, True])).marks.tolist()
+        [False, True]
     """
 
     arm: str
@@ -283,18 +186,22 @@ class Outcome:
             raise ValueError(
                 f"expected one value per run of arm {self.arm!r}, finite or NaN, got {self.values}"
             )
-        censored = np.zeros(values.size, bool) if self.censored is None else self.censored
-        if np.shape(censored) != values.shape:
+        if self.censored is not None and np.shape(self.censored) != values.shape:
             raise ValueError(
                 f"expected {values.size} censoring marks for arm {self.arm!r}, "
-                f"got shape {np.shape(censored)}"
+                f"got shape {np.shape(self.censored)}"
             )
         if self.seeds and len(self.seeds) != values.size:
             raise ValueError(f"expected {values.size} seeds for arm {self.arm!r}, got {self.seeds}")
         self._check_interval()
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "censored", np.asarray(censored, bool))
         object.__setattr__(self, "seeds", self.seeds or tuple(range(values.size)))
+
+    @property
+    def marks(self) -> Bool[np.ndarray, " S"]:
+        """True for the censored runs."""
+        none = np.zeros(self.values.size, dtype=bool)
+        return none if self.censored is None else np.asarray(self.censored, dtype=bool)
 
     def _check_interval(self) -> None:
         if (self.lower is None) != (self.upper is None):
@@ -306,26 +213,6 @@ class Outcome:
                 f"expected a finite lower <= upper for arm {self.arm!r}, "
                 f"got [{self.lower}, {self.upper}]"
             )
-
-
-def colour_of(arm: str, colours: dict[str, str]) -> str:
-    """The colour of an arm.
-
-    Args:
-        arm: Arm name.
-        colours: Mapping made by `arm_colours`.
-
-    Returns:
-        A colour as ``#rrggbb``.
-
-    Raises:
-        KeyError: If the arm has no colour; the message lists those that have.
-    """
-    if arm in colours:
-        return colours[arm]
-    closest = get_close_matches(arm, colours, n=1)
-    advice = f"; did you mean {closest[0]!r}?" if closest else ""
-    raise KeyError(f"no colour for arm {arm!r}; known: {', '.join(colours)}{advice}")
 
 
 def _increasing(arm: str, steps: np.ndarray) -> np.ndarray:

@@ -115,8 +115,9 @@ class Task(Protocol):
         """Rows, labels and splits; the same seed always gives the same ones."""
 
 
-def _check_range(name: str, values: Int64[Tensor, "..."], size: int) -> None:
-    if values.numel() and not (0 <= int(values.min()) and int(values.max()) < size):
-        raise ValueError(
-            f"expected {name} in 0..{size - 1}, got {int(values.min())}..{int(values.max())}"
-        )
+def _check_range(name: str, values: Int64[Tensor, "*shape"], size: int) -> None:
+    if not values.numel():
+        return
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest >= size:
+        raise ValueError(f"expected {name} in 0..{size - 1}, got {lowest}..{highest}")

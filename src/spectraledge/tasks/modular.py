@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from spectraledge.tasks.dataset import Dataset
-from spectraledge.tasks.splits import ordered_split, unordered_split
+from spectraledge.tasks.splits import nearest, ordered_split, unordered_split
 
 __all__ = ["ModularArithmetic"]
 
@@ -97,9 +97,9 @@ class ModularArithmetic:
     def _check_sizes(self) -> None:
         """Reject what is empty under most seeds; `Dataset` rejects a part that parity empties."""
         total = len(self._operands()[0]) * len(self._operands()[1])
-        half = 0.5 if self.split == "unordered" else 0.0
-        train = int(self.train_fraction * total + half)
-        validation = int(self.validation_share * (total - train) + half)
+        rounded = nearest if self.split == "unordered" else int
+        train = rounded(self.train_fraction * total)
+        validation = rounded(self.validation_share * (total - train))
         test = total - train - validation
         if not (train and validation and test):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Seeded splits of ordered pairs (a, b): the published one, and one that mirrored pairs cannot leak.
+"""Seeded splits of ordered pairs (a, b): the published one, and one without a mirror leak.
 
 A split is three lists of row numbers: train, validation, test. Both functions shuffle with a
 private `random.Random(seed)`, so that the global generators stay untouched and a published split
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from math import ceil
 
-__all__ = ["ordered_split", "unordered_split"]
+__all__ = ["nearest", "ordered_split", "unordered_split"]
 
 Pairs = Sequence[tuple[int, int]]
 Split = tuple[list[int], list[int], list[int]]
@@ -78,8 +79,8 @@ def unordered_split(
         groups.setdefault((min(a, b), max(a, b)), []).append(row)
     units = list(groups.values())
     random.Random(seed).shuffle(units)
-    train, rest = _deal(units, _nearest(train_fraction * len(pairs)))
-    validation, test = _deal(rest, _nearest(validation_share * sum(map(len, rest))))
+    train, rest = _deal(units, nearest(train_fraction * len(pairs)))
+    validation, test = _deal(rest, nearest(validation_share * sum(map(len, rest))))
     return _rows(train), _rows(validation), _rows(test)
 
 
@@ -101,8 +102,10 @@ def _deal(units: list[list[int]], count: int) -> tuple[list[list[int]], list[lis
     return taken, left
 
 
-def _nearest(count: float) -> int:
-    return int(count + 0.5)
+def nearest(count: float) -> int:
+    """Nearest whole number of rows; halves go down."""
+    # Then f = 0.5 trains on as many rows as in the published split.
+    return ceil(count - 0.5)
 
 
 def _rows(units: list[list[int]]) -> list[int]:

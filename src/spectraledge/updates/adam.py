@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, check_range
+from spectraledge.updates.base import Clock, Groups, State, Update, check_range
 
 __all__ = ["Adam"]
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Update):
     """θ ← θ − lr · m̂ / (√v̂ + ε), with bias-corrected moments m̂ and v̂.
 
     m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
@@ -47,7 +47,12 @@ class Adam:
         return {"mean": torch.zeros_like(theta), "square": torch.zeros_like(theta)}
 
     def apply_(
-        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Tensor],
+        clock: Clock,
     ) -> None:
         """One step, in place."""
         beta1, beta2 = hyper["beta1"], hyper["beta2"]

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import difflib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -42,24 +43,35 @@ class Clock:
     active: Tensor
 
 
-@runtime_checkable
-class Update(Protocol):
-    """One link of a chain. Concrete updates are frozen dataclasses with these members."""
+class Update(ABC):
+    """One link of a chain. Concrete updates are frozen dataclasses that nobody subclasses.
+
+    ``part`` names the part of the displacement that it makes; None if it only changes the
+    gradient. ``compiled`` says whether ``apply_`` may be traced: no data-dependent Python branch
+    and no matrix decomposition.
+    """
 
     part: ClassVar[str | None]
-    """Name of the part of the displacement it makes; None if it only changes the gradient."""
     compiled: ClassVar[bool]
-    """Whether ``apply_`` may be traced: no data-dependent Python branch, no decomposition."""
+
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """Tensors that never change and that all runs share; merged into ``hyper``."""
+        return {}
 
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
-        """Tensors that the update keeps; those of run r must lead with the run axis."""
-        ...
+        """Tensors that change from step to step; each leads with the run axis."""
+        return {}
 
+    @abstractmethod
     def apply_(
-        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Tensor],
+        clock: Clock,
     ) -> None:
         """Change `theta` or `gradient` ``(R, P)``, and `state`, in place."""
-        ...
 
 
 def group_names(owner: str, on: str, groups: Groups) -> tuple[str, ...]:
@@ -79,9 +91,7 @@ def group_names(owner: str, on: str, groups: Groups) -> tuple[str, ...]:
     if on not in groups:
         near = difflib.get_close_matches(on, groups, 1)
         hint = f"; closest: {near[0]!r}" if near else ""
-        raise ValueError(
-            f"{owner}: expected on to be one of {sorted(groups)}, got {on!r}{hint}"
-        )
+        raise ValueError(f"{owner}: expected on to be one of {sorted(groups)}, got {on!r}{hint}")
     if not groups[on]:
         raise ValueError(f"{owner}: group {on!r} holds no parameter of this model")
     return groups[on]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
-from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, check_range
+from spectraledge.updates.base import Clock, State, Update, check_range
 
 __all__ = ["ClipGradient"]
 
 
 @dataclass(frozen=True)
-class ClipGradient:
+class ClipGradient(Update):
     """g ← g · min(1, norm / (‖g‖₂ + 1e-6)), as ``torch.nn.utils.clip_grad_norm_``.
 
     Args:
@@ -33,12 +32,13 @@ class ClipGradient:
     def __post_init__(self) -> None:
         check_range("ClipGradient", low=1e-30, norm=self.norm)
 
-    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
-        """Nothing to keep."""
-        return {}
-
     def apply_(
-        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Tensor],
+        clock: Clock,
     ) -> None:
         """Scale the gradient, in place."""
         norm = gradient.double().square().sum(dim=1, keepdim=True).sqrt()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, check_range
+from spectraledge.updates.base import Clock, Groups, State, Update, check_range
 
 __all__ = ["SGD"]
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(Update):
     """v ← μ v + g, θ ← θ − lr · v, as in ``torch.optim.SGD`` without dampening.
 
     Args:
@@ -39,7 +39,12 @@ class SGD:
         return {"velocity": torch.zeros_like(theta)}
 
     def apply_(
-        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Tensor],
+        clock: Clock,
     ) -> None:
         """One step, in place."""
         state["velocity"].mul_(hyper["momentum"].to(theta.dtype)).add_(gradient)

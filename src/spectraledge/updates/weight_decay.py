@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, check_range, group_names
+from spectraledge.updates.base import Clock, Groups, State, Update, check_range, group_names
 
 __all__ = ["WeightDecay"]
 
 
 @dataclass(frozen=True)
-class WeightDecay:
+class WeightDecay(Update):
     """θ ← (1 − lr · strength) θ on the parameters of one group.
 
     Source: Loshchilov and Hutter (2019), as in ``torch.optim.AdamW``, which decays before the
@@ -38,13 +38,18 @@ class WeightDecay:
     def __post_init__(self) -> None:
         check_range("WeightDecay", strength=self.strength)
 
-    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
-        """The group as a 0/1 row; a buffer with a leading axis of 1, shared by all runs."""
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """The group as a 0/1 row ``(P,)``."""
         names = group_names("WeightDecay", self.on, groups)
-        return {"mask": layout.mask(names).to(theta).unsqueeze(0)}
+        return {"mask": layout.mask(names).to(theta)}
 
     def apply_(
-        self, theta: Tensor, gradient: Tensor, state: State, hyper: Mapping[str, Any], clock: Clock
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Tensor],
+        clock: Clock,
     ) -> None:
         """One step, in place."""
-        theta.mul_(1 - (clock.lr * hyper["strength"]).to(theta.dtype) * state["mask"])
+        theta.mul_(1 - (clock.lr * hyper["strength"]).to(theta.dtype) * hyper["mask"])

@@ -1,0 +1,1 @@
+"""Low-rank decay: a drop-in spectral decay for any torch optimizer."""

@@ -1,0 +1,118 @@
+"""Inspection: is a stored run done, unfinished, failed or damaged, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from spectraledge.store import manifest
+from spectraledge.store.damage import DamagedError
+from spectraledge.store.paths import FAILURE, SPEC, split_folder_name
+from spectraledge.store.signature import text_signature
+from spectraledge.store.tables import table_from_bytes
+from spectraledge.store.tensors import tensors_from_bytes
+
+__all__ = ["Status", "inspect", "json_from_bytes", "problems"]
+
+State = Literal["missing", "partial", "done", "failed", "damaged"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a run's folder.
+
+    Args:
+        state: ``missing``: no folder. ``partial``: unfinished, may be resumed. ``done``: finished
+            and whole. ``failed``: ended in an error. ``damaged``: not what was written; `reset`
+            it and train again.
+        reasons: What is damaged, or the error it ended in.
+
+    Example:
+        >>> print(Status("damaged", ("done cannot be read",)))
+        damaged: done cannot be read
+    """
+
+    state: State
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ": ".join([self.state, *(["; ".join(self.reasons)] if self.reasons else [])])
+
+
+def inspect(folder: Path) -> Status:
+    """State of the run in `folder`; reads every file once."""
+    if not folder.is_dir():
+        return Status("missing")
+    found = problems(folder)
+    if found:
+        return Status("damaged", tuple(found))
+    if (folder / manifest.DONE).exists():
+        return Status("done")
+    if (folder / FAILURE).exists():
+        error = json_from_bytes((folder / FAILURE).read_bytes(), FAILURE)
+        return Status("failed", (f"{error['kind']}: {error['message']}",))
+    return Status("partial")
+
+
+def problems(folder: Path) -> list[str]:
+    """Everything that is wrong with the files of a run.
+
+    A finished run is compared with its ``done``. The files of an unfinished one are opened: tensors
+    and the spec carry their own checksums, tables a checksum a page.
+
+    Args:
+        folder: An existing folder of a run.
+
+    Returns:
+        One text a defect; empty if there is none.
+    """
+    if (folder / manifest.DONE).exists():
+        return manifest.problems(folder)
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return [problem for name in names if (problem := _problem(folder, name))]
+
+
+def json_from_bytes(data: bytes, source: str) -> Any:
+    """Parsed JSON.
+
+    Args:
+        data: Content of the file.
+        source: What to call it in an error.
+
+    Returns:
+        What it says.
+
+    Raises:
+        DamagedError: If it is no JSON.
+    """
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise DamagedError(source, [f"no JSON ({error})"]) from error
+
+
+def _problem(folder: Path, name: str) -> str | None:
+    try:
+        data = (folder / name).read_bytes()
+    except FileNotFoundError:
+        return None  # A running writer has just replaced or finished it.
+    try:
+        if name.endswith(".safetensors"):
+            tensors_from_bytes(data, name)
+        elif name.endswith(".parquet"):
+            table_from_bytes(data, name)
+        elif name.endswith(".json"):
+            return _spec_problem(folder, name, json_from_bytes(data, name))
+    except DamagedError as error:
+        return str(error)
+    return None
+
+
+def _spec_problem(folder: Path, name: str, content: Any) -> str | None:
+    parts = split_folder_name(folder.name)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    if name != SPEC or parts is None or text_signature(canonical) == parts[1]:
+        return None
+    return f"{SPEC} was altered: its signature is not {parts[1]}"

@@ -1,0 +1,40 @@
+"""Named groups of parameters that updates refer to, from the model's structure."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from spectraledge.matrices import parameter_roles
+from spectraledge.updates import Groups
+
+__all__ = ["parameter_groups"]
+
+
+def parameter_groups(model: nn.Module) -> Groups:
+    """Groups of parameter names: ``all``, ``qk``, ``not_qk``, ``attention``, ``mlp``, ``matrices``.
+
+    Args:
+        model: A module of one run.
+
+    Returns:
+        Names by group. ``matrices`` are the attention and MLP matrices inside blocks; ``not_qk``
+        is everything but query and key matrices, norm gains and embeddings included, which is
+        what the published low-rank-decay baseline decays beside Q and K. Groups may be empty.
+    """
+    roles = parameter_roles(model)
+    names = tuple(name for name, _ in model.named_parameters())
+
+    def having(*kinds: str) -> tuple[str, ...]:
+        return tuple(name for name in names if roles[name].kind in kinds)
+
+    qk = having("query", "key")
+    attention = having("query", "key", "value", "attention_output", "fused_qkv")
+    mlp = having("mlp")
+    return {
+        "all": names,
+        "qk": qk,
+        "not_qk": tuple(name for name in names if name not in qk),
+        "attention": attention,
+        "mlp": mlp,
+        "matrices": tuple(name for name in names if name in attention + mlp),
+    }

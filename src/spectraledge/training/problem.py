@@ -1,0 +1,243 @@
+"""R runs of one architecture as one function of stacked parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from spectraledge.training.groups import parameter_groups
+from spectraledge.models import ModelSpec
+from spectraledge.snapshots import Layout, flatten_parameters
+from spectraledge.tasks import Dataset
+from spectraledge.training.batches import draw
+from spectraledge.training.execution import Execution, compiled
+from spectraledge.training.spec import RunSpec, batch_key
+
+__all__ = ["Problem"]
+
+# Large enough to amortise dispatch, small enough that activations stay in the L2/L3 caches.
+EVALUATION_CHUNK = 512
+
+
+class Problem:
+    """Loss, gradient and evaluation of R runs that share one architecture.
+
+    Parameters are stacked as ``(R, P)``; the model is a plain module of one run, mapped over the
+    run axis from outside by ``vmap``. Nothing mixes runs, so a run's numbers do not depend on
+    its batch-mates, beyond the rounding of differently shaped matrix products.
+
+    Args:
+        specs: The runs; all with the same `batch_key`.
+        execution: Device and compilation.
+
+    Raises:
+        ValueError: If the specs cannot share a batch.
+    """
+
+    def __init__(self, specs: Sequence[RunSpec], execution: Execution | None = None) -> None:
+        _check_batch(specs)
+        self.specs = tuple(specs)
+        self.execution = execution or Execution()
+        first = specs[0]
+        self.network = _network(
+            first.model,
+            first.task.vocabulary,
+            first.task.length,
+            first.task.classes,
+            first.compute,
+            self.execution,
+        )
+        self.layout = self.network.layout
+        self.groups = parameter_groups(self.network.skeleton)
+        self.data = StackedData([s.task.dataset(s.data_seed) for s in specs], self.execution.device)
+
+    @property
+    def runs(self) -> int:
+        """Number of runs R."""
+        return len(self.specs)
+
+    def initial_parameters(self) -> Tensor:
+        """Freshly initialised parameters ``(R, P)``, each run from its own seed."""
+        models = [
+            s.model.build(
+                vocabulary=s.task.vocabulary,
+                length=s.task.length,
+                classes=s.task.classes,
+                seed=s.seed,
+            )
+            for s in self.specs
+        ]
+        return torch.stack([flatten_parameters(m) for m in models]).to(self.execution.device)
+
+    def batch(self, step: int, salt: str = "train") -> tuple[Tensor, Tensor]:
+        """Training examples of every run, a function of (run seed, step, salt).
+
+        Args:
+            step: Which batch, >= 0.
+            salt: Purpose; use another one than ``train`` to measure.
+
+        Returns:
+            Tokens ``(R, B, T)`` and labels ``(R, B)``.
+        """
+        positions = [
+            draw(len(train), s.batch_size, seed=s.seed, step=step, salt=salt, sampling=s.sampling)
+            for s, train in zip(self.specs, self.data.train)
+        ]
+        rows = torch.stack([train[p] for train, p in zip(self.data.train, positions)])
+        return self.data.rows(rows.to(self.execution.device))
+
+    def gradient(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient of the mean cross-entropy of each run.
+
+        Args:
+            theta: Parameters ``(R, P)``.
+            tokens: ``(R, B, T)``.
+            labels: ``(R, B)``.
+
+        Returns:
+            Gradients ``(R, P)``, losses ``(R,)`` and accuracies ``(R,)``.
+        """
+        return self.network.gradient(theta, tokens, labels)
+
+    def evaluate(self, theta: Tensor) -> dict[str, Tensor]:
+        """Loss and accuracy on every part and subset of each run's data.
+
+        Args:
+            theta: Parameters ``(R, P)``.
+
+        Returns:
+            Named numbers ``(R,)`` float64, e.g. ``validation_accuracy`` or
+            ``validation_accuracy_mirror``; NaN where a subset is empty.
+        """
+        losses, correct = [], []
+        for tokens, labels in self.data.chunks(EVALUATION_CHUNK):
+            loss, hit = self.network.score(theta, tokens, labels)
+            losses.append(loss)
+            correct.append(hit)
+        return self.data.means(torch.cat(losses, 1), torch.cat(correct, 1))
+
+
+class StackedData:
+    """Datasets of R runs, padded to one number of rows.
+
+    Args:
+        datasets: One dataset per run.
+        device: Where the rows live.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], device: str) -> None:
+        self.train = [d.train for d in datasets]
+        size = max(len(d.labels) for d in datasets)
+        padded = (
+            -(-size // EVALUATION_CHUNK) * EVALUATION_CHUNK if size > EVALUATION_CHUNK else size
+        )
+        self.tokens = torch.stack([_pad(d.tokens, padded) for d in datasets]).to(device)
+        self.labels = torch.stack([_pad(d.labels, padded) for d in datasets]).to(device)
+        masks = [_masks(d, padded) for d in datasets]
+        self.masks = {name: torch.stack([m[name] for m in masks]).to(device) for name in masks[0]}
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens ``(R, B, T)`` and labels ``(R, B)`` at row numbers ``(R, B)``."""
+        tokens = torch.stack([t[i] for t, i in zip(self.tokens, index)])
+        return tokens, self.labels.gather(1, index)
+
+    def chunks(self, size: int) -> list[tuple[Tensor, Tensor]]:
+        """All rows of every run, in equal pieces along the row axis."""
+        return list(zip(self.tokens.split(size, 1), self.labels.split(size, 1)))
+
+    def means(self, loss: Tensor, correct: Tensor) -> dict[str, Tensor]:
+        """Mean loss of each part and mean accuracy of each part and subset, per run."""
+        metrics = {}
+        for name, mask in self.masks.items():
+            count = mask.sum(1).double()
+            metrics[_metric("accuracy", name)] = (correct.double() * mask).sum(1) / count
+            if "/" not in name:
+                metrics[_metric("loss", name)] = (loss.double() * mask).sum(1) / count
+        return metrics
+
+
+def _metric(kind: str, name: str) -> str:
+    part, _, subset = name.partition("/")
+    return f"{part}_{kind}_{subset}" if subset else f"{part}_{kind}"
+
+
+def _pad(rows: Tensor, size: int) -> Tensor:
+    missing = size - len(rows)
+    return torch.cat([rows, rows[:1].expand(missing, *rows.shape[1:])]) if missing else rows
+
+
+def _masks(data: Dataset, size: int) -> dict[str, Tensor]:
+    masks = {}
+    for part in ("train", "validation", "test"):
+        chosen = torch.zeros(size, dtype=torch.bool)
+        chosen[getattr(data, part)] = True
+        masks[part] = chosen
+        if part == "train":
+            continue
+        for name, subset in data.subsets.items():
+            inside = torch.zeros(size, dtype=torch.bool)
+            inside[: len(subset)] = subset
+            masks[f"{part}/{name}"] = chosen & inside
+    return masks
+
+
+class _Network:
+    """Compiled loss, gradient and scores of one architecture; shared by all its problems."""
+
+    def __init__(self, skeleton: nn.Module, compute: str, execution: Execution) -> None:
+        self.skeleton = skeleton
+        self.layout = Layout.of(skeleton)
+        self.compute = torch.bfloat16 if compute == "bfloat16" else torch.float32
+        loss = partial(grad_and_value, has_aux=True)(self._loss)
+        self._gradient = compiled(vmap(loss), execution)
+        self._score = compiled(vmap(self._score_one), execution)
+
+    def gradient(self, *arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gradient, (loss, accuracy) = self._gradient(*arguments)
+        return gradient, loss, accuracy
+
+    @torch.no_grad()
+    def score(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        return self._score(*arguments)
+
+    def _logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
+        parameters = self.layout.views(theta.to(self.compute))
+        # Losses and probabilities always in float32: a bfloat16 softmax loses the tail.
+        return functional_call(self.skeleton, parameters, (tokens,)).float()
+
+    def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._logits(theta, tokens)
+        accuracy = (logits.argmax(-1) == labels).float().mean()
+        return F.cross_entropy(logits, labels), accuracy
+
+    def _score_one(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._logits(theta, tokens)
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        return loss, logits.argmax(-1) == labels
+
+
+@lru_cache(maxsize=16)
+def _network(
+    model: ModelSpec, vocabulary: int, length: int, classes: int, compute: str, execution: Execution
+) -> _Network:
+    skeleton = model.build(vocabulary=vocabulary, length=length, classes=classes, seed=0)
+    return _Network(skeleton.to("meta"), compute, execution)
+
+
+def _check_batch(specs: Sequence[RunSpec]) -> None:
+    if not specs:
+        raise ValueError("expected at least one run, got none")
+    for run, spec in enumerate(specs):
+        if batch_key(spec) != batch_key(specs[0]):
+            raise ValueError(
+                "expected runs that can share a batch (same model, update types, steps, batch "
+                f"size, cadence), but run {run} differs from run 0:\n{spec}\n{specs[0]}"
+            )

@@ -1,0 +1,143 @@
+"""Updates of R runs stacked into one chain, with exact parts of the displacement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectraledge.snapshots import Layout
+from spectraledge.updates.base import Clock, Groups, State, Update
+
+__all__ = ["Chain", "Link", "chain"]
+
+Compile = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One update with its stacked numbers ``(R, 1)`` and constant tensors."""
+
+    update: Update
+    hyper: dict[str, Tensor]
+
+    def apply_(
+        self, theta: Tensor, gradient: Tensor, state: State, clock: Clock, parts: State
+    ) -> None:
+        """Apply the update and add what it did to its part, if parts are recorded."""
+        part = self.update.part
+        before = theta.clone() if part is not None and parts else None
+        self.update.apply_(theta, gradient, state, self.hyper, clock)
+        if before is not None and part is not None:
+            # In float64 the difference of two neighbouring float32 numbers is exact, so the
+            # parts sum to the displacement to float64 rounding.
+            parts[part].add_(theta.double() - before.double())
+
+
+class Chain:
+    """Updates applied one after the other to R runs.
+
+    Args:
+        links: The updates with their stacked numbers, in order.
+        compile: Wraps a run of traceable links; the identity gives eager execution.
+    """
+
+    def __init__(self, links: Sequence[Link], compile: Compile) -> None:
+        self.links = tuple(links)
+        self._stages: list[tuple[slice, Callable[..., None]]] = []
+        start = 0
+        for traceable, group in groupby(self.links, key=lambda link: link.update.compiled):
+            members = tuple(group)
+            stage = compile(_stage(members)) if traceable else _stage(members)
+            self._stages.append((slice(start, start + len(members)), stage))
+            start += len(members)
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the parts that this chain makes, in order of first appearance."""
+        names = [link.update.part for link in self.links if link.update.part is not None]
+        return tuple(dict.fromkeys(names))
+
+    def apply_(
+        self, theta: Tensor, gradient: Tensor, states: list[State], clock: Clock, parts: State
+    ) -> None:
+        """One step of every run, in place.
+
+        Args:
+            theta: Parameters ``(R, P)``.
+            gradient: Gradients ``(R, P)``, finite, 0 for diverged runs; overwritten.
+            states: State of each link.
+            clock: When, at which learning rate, and who is alive.
+            parts: Accumulators ``(R, P)`` float64 by name; empty to record nothing.
+        """
+        for span, stage in self._stages:
+            stage(theta, gradient, states[span], clock, parts)
+
+
+def _stage(links: tuple[Link, ...]) -> Callable[..., None]:
+    def apply_links_(
+        theta: Tensor, gradient: Tensor, states: list[State], clock: Clock, parts: State
+    ) -> None:
+        for link, state in zip(links, states):
+            link.apply_(theta, gradient, state, clock, parts)
+
+    return apply_links_
+
+
+def chain(
+    recipes: Sequence[Sequence[Update]],
+    theta: Tensor,
+    layout: Layout,
+    groups: Groups,
+    compile: Compile = lambda function: function,
+) -> tuple[Chain, list[State]]:
+    """Stack the recipes of R runs into one chain, and make its initial states.
+
+    Args:
+        recipes: One sequence of updates per run. Types, order and all fields that are not floats
+            must agree between runs.
+        theta: Initial parameters ``(R, P)``.
+        layout: Their names and shapes.
+        groups: Named groups of parameters that updates may refer to.
+        compile: Wraps traceable stages, e.g. ``torch.compile``.
+
+    Returns:
+        The chain and one state per link.
+
+    Raises:
+        ValueError: If the recipes cannot be stacked; the message names run and update.
+    """
+    if len(recipes) != theta.shape[0]:
+        raise ValueError(f"expected one recipe per run, got {len(recipes)} for {theta.shape[0]}")
+    structures = [tuple(map(structure, recipe)) for recipe in recipes]
+    for run, other in enumerate(structures):
+        if other != structures[0]:
+            raise ValueError(
+                "expected the same updates in every run of a batch (only float fields may "
+                f"differ), got {recipes[0]} in run 0 and {recipes[run]} in run {run}"
+            )
+    links = [_link(same, theta, layout, groups) for same in zip(*recipes)]
+    states = [link.update.init(theta, layout, groups) for link in links]
+    return Chain(links, compile), states
+
+
+def structure(update: Update) -> tuple[Any, ...]:
+    """What must agree between the runs of a batch: the type and every field but floats."""
+    values = {f.name: getattr(update, f.name) for f in fields(update)}  # type: ignore[arg-type]
+    fixed = {name: v for name, v in values.items() if not isinstance(v, float)}
+    return (type(update).__name__, *fixed.items())
+
+
+def _link(same: tuple[Update, ...], theta: Tensor, layout: Layout, groups: Groups) -> Link:
+    first = same[0]
+    hyper = dict(first.constants(theta, layout, groups))
+    for field in fields(first):  # type: ignore[arg-type]
+        values = [getattr(update, field.name) for update in same]
+        if isinstance(values[0], float):
+            column = torch.tensor(values, dtype=torch.float64, device=theta.device)
+            hyper[field.name] = column.unsqueeze(1)
+    return Link(first, hyper)
