@@ -6,9 +6,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from jaxtyping import install_import_hook
 
-# Models and updates run inside vmap and torch.compile, where wrappers around every call would
+# Models, updates and layouts run inside vmap and torch.compile, where wrappers around every call would
 # break tracing; their shapes are tested through what they compute.
-CHECKED = ("linalg", "snapshots", "matrices", "instruments", "series", "tasks")
+CHECKED = ("linalg", "matrices", "instruments", "series", "tasks")
 install_import_hook([f"spectraledge.{name}" for name in CHECKED], "beartype.beartype")
 
 import torch

@@ -63,8 +63,8 @@ def test_encoder_equals_torch_encoder():
     ).double()
     block = model.blocks[0]
     pairs = {
-        "self_attn.in_proj_": block.attention.in_projection,
-        "self_attn.out_proj.": block.attention.out_projection,
+        "self_attn.in_proj_": block.attention.qkv,
+        "self_attn.out_proj.": block.attention.output,
         "linear1.": block.mlp.up,
         "linear2.": block.mlp.down,
         "norm1.": block.attention_norm,

@@ -55,8 +55,8 @@ def example_page() -> Page:
         environment={"torch": "2.13.0", "device": "cpu", "threads": "1", "seconds": "5213"},
         specs=specs,
         links={
-            f"{arm}, {split}, seed {seed}": f"../runs/{arm.lower().replace(' ', '-')}-{split}-{seed}/"
-            for arm in ARMS
+            f"{arm}, {split}, seed {seed}": f"../runs/{slug}-{split}-{seed}/"
+            for arm, slug in ((arm, arm.lower().replace(" ", "-")) for arm in ARMS)
             for split in SPLITS
             for seed in SEEDS
         },

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EAGER, TINY, TINY_MODEL, tiny
 
+from cases import EAGER, TINY, TINY_MODEL, tiny
 from spectraledge.models import PreNormEncoderSpec
 from spectraledge.tasks import ModularArithmetic
 from spectraledge.training import (
@@ -29,7 +29,7 @@ def final(specs, execution=EAGER, **options):
     return last
 
 
-# --- parity with torch -------------------------------------------------------------------------
+# --- parity with torch -----------------------------------------------------------------------
 
 
 def torch_run(spec: RunSpec, decay: dict[str, float], clip: float | None) -> torch.Tensor:
@@ -95,7 +95,7 @@ def test_sgd_momentum_parity():
     assert (ours - theirs).norm() < 1e-5 * theirs.norm()
 
 
-# --- batches -----------------------------------------------------------------------------------
+# --- batches ---------------------------------------------------------------------------------
 
 DIFFERENT = [
     tiny(seed=1),
@@ -113,8 +113,10 @@ def test_batched_equals_separate_bitwise_in_eager():
         # vmap turns every product into a batched one also for one run: the same kernels run.
         assert torch.equal(together.parameters[run], alone.parameters[0]), spec
         for name, value in alone.metrics.items():
+            # Weights are bitwise equal, but evaluation pads to the longest data set, and other
+            # row counts take other float32 kernels.
             torch.testing.assert_close(
-                together.metrics[name][run], value[0], rtol=0, atol=0, equal_nan=True
+                together.metrics[name][run], value[0], rtol=1e-6, atol=0, equal_nan=True
             )
 
 
@@ -188,7 +190,7 @@ def test_evaluation_by_brute_force():
         )
 
 
-# --- parts of the displacement -------------------------------------------------------------------
+# --- parts of the displacement ---------------------------------------------------------------
 
 
 def test_parts_sum_to_the_displacement():
@@ -223,7 +225,7 @@ def test_weight_decay_part_in_closed_form():
     assert (error <= 2**-23 * first.parameters.abs()).all()
 
 
-# --- resuming and diverging ----------------------------------------------------------------------
+# --- resuming and diverging ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stop", [4, 8])
@@ -273,9 +275,10 @@ def test_a_diverging_run_is_masked_and_its_mates_go_on():
     assert torch.equal(snapshots[-1].parameters[[0, 2]], apart.parameters)
 
 
-# --- compiled ------------------------------------------------------------------------------------
+# --- compiled --------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("error:.*runs eagerly")
 def test_compiled_equals_eager():
     specs = [tiny(seed=s) for s in (0, 1)]
     eager, fast = final(specs), final(specs, Execution(compile=True))
@@ -292,10 +295,9 @@ def test_one_warning_without_a_compiler(monkeypatch):
     execution._warn_once.cache_clear()
     function = lambda x: x + 1  # noqa: E731
     with pytest.warns(UserWarning, match=r"no C\+\+ compiler found") as caught:
-        first = execution.compiled(function, Execution())
-        second = execution.compiled(function, Execution())
+        wrapped = [execution.compiled(function, Execution()) for _ in range(2)]
     assert len(caught) == 1
-    assert first is second is function
+    assert wrapped == [function, function]
 
 
 def test_eager_after_a_failed_compilation(monkeypatch):
@@ -325,7 +327,7 @@ def test_bfloat16_trains_float32_master_weights():
     assert last.metrics["train_loss"] < 0.5 * first.metrics["train_loss"]
 
 
-# --- the user's own model, cadence, errors ---------------------------------------------------------
+# --- the user's own model, cadence, errors ---------------------------------------------------
 
 
 def test_another_architecture_in_its_place():
@@ -388,10 +390,7 @@ def test_runs_that_cannot_share_a_batch_are_refused():
         (lambda: SGD(momentum=float("nan")), "got nan"),
         (lambda: Execution(threads=0), "threads >= 1, got 0"),
         (
-            lambda: (
-                Problem([tiny(updates=(WeightDecay(1.0, on="kq"), Adam()))], EAGER)
-                and Trainer(Problem([tiny(updates=(WeightDecay(1.0, on="kq"), Adam()))], EAGER))
-            ),
+            lambda: Trainer(Problem([tiny(updates=(WeightDecay(1.0, on="kq"), Adam()))], EAGER)),
             "got 'kq'; closest: 'qk'",
         ),
         (lambda: Problem([], EAGER), "at least one run"),

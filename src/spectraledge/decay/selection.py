@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
+from ..linalg.names import unknown_name
 from ..matrices import ParameterRole, named_tensors, parameter_roles
 from .blocks import BlockSpec, automatic_blocks
-from .choices import check_choice, closest
 
 __all__ = ["SELECTIONS", "Blocks", "DecayTable", "Row", "Select", "select_parameters"]
 
@@ -118,7 +119,7 @@ def select_parameters(
     if isinstance(blocks, Mapping):
         for name in blocks:
             if name not in roles:
-                raise ValueError(f"blocks names no parameter {name!r}{closest(name, known)}")
+                raise ValueError(f"blocks names no parameter {name!r}{_closest(name, known)}")
     table = DecayTable(
         tuple(
             _row(tensors[name], role, select, blocks)
@@ -197,12 +198,18 @@ def _check_select(select: Select, names: Sequence[str]) -> None:
     if callable(select):
         return
     if isinstance(select, str):
-        check_choice(
-            "select", select, tuple(SELECTIONS), "a list of regular expressions, a callable"
-        )
+        if select not in SELECTIONS:
+            error = unknown_name("select", select, tuple(SELECTIONS))
+            raise ValueError(f"{error}; or pass a list of regular expressions, or a callable")
         return
     for expression in select:
         if not any(re.fullmatch(expression, name) for name in names):
             raise ValueError(
-                f"select={expression!r} matches no whole parameter name{closest(expression, names)}"
+                f"select={expression!r} matches no whole parameter name"
+                f"{_closest(expression, names)}"
             )
+
+
+def _closest(name: str, known: Sequence[str]) -> str:
+    # A model has hundreds of names: the closest are worth more than the list.
+    return f"; closest: {', '.join(get_close_matches(name, known, n=3, cutoff=0.3)) or 'none'}"

@@ -7,12 +7,13 @@ which keeps them safe for matrices of norm 1e-30 and leaves the Gram matrix to t
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from spectraledge.linalg.names import unknown_name
 
 __all__ = ["Normaliser", "frobenius_norm", "normaliser_value"]
 
@@ -86,9 +87,7 @@ def relative_bound(gram: Tensor, normaliser: Normaliser) -> Tensor:
     """``N / ||W||_F`` in float64 from the Gram matrix of the unit matrix."""
     known = get_args(Normaliser)
     if normaliser not in known:
-        close = get_close_matches(str(normaliser), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown normaliser {normaliser!r}; known: {', '.join(known)}{hint}")
+        raise unknown_name("normaliser", normaliser, known)
     fourth = frobenius_norm(gram)  # sum of the fourth powers of the singular values, rooted
     if normaliser == "frobenius":
         return MARGIN * torch.where(fourth.isfinite(), (fourth > 0).double(), fourth)

@@ -8,13 +8,14 @@ values, below the normaliser divided by the gain of the schedule, get f < 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
+from math import inf
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectraledge.linalg.names import unknown_name
 from spectraledge.linalg.normalisers import (
     Normaliser,
     as_tall,
@@ -93,7 +94,7 @@ def polar_factor(
     """
     known = get_args(PolarMethod)
     if method not in known:
-        raise unknown("method", method, known)
+        raise unknown_name("method", method, known)
     if steps is not None and method not in SCHEDULES:
         raise ValueError(
             f"method {method!r} has no steps, got steps={steps}; leave it out or choose one of "
@@ -149,23 +150,21 @@ def polar_polynomial(
         1.0
     """
     head = torch.promote_types(matrix.dtype, torch.float32)
+    tiny = torch.finfo(head).tiny
     value = normaliser_value.double().broadcast_to(matrix.shape[:-2])[..., None, None]
-    scale = value.clamp(min=torch.finfo(head).tiny).to(head)
-    tall = as_tall(matrix).to(head) / scale
-    X = tall.reshape(-1, *tall.shape[-2:])
-    A = None if gram is None else (gram.to(head) / scale / scale).reshape(-1, *gram.shape[-2:])
+    scale = value.clamp(min=tiny).nan_to_num(nan=inf, posinf=inf).to(head)
+    # Divided by an infinite N, a non-finite matrix is 0 or NaN; it goes through as zeros.
+    X = _batch(as_tall(matrix).to(head) / scale)
+    A = None if gram is None else _batch(gram.to(head) / (scale**2).clamp(min=tiny))
     for index, row in enumerate(schedule):
         stage = head if index < fp32_head else (dtype or matrix.dtype)
         X, A = row.apply(X.to(stage), A if A is None else A.to(stage)), None
-    X = torch.where(value.isfinite(), X.reshape(tall.shape).to(matrix.dtype), 0.0)
-    return _oriented_as(matrix, X)
+    return _oriented_as(matrix, X.reshape(as_tall(matrix).shape)).to(matrix.dtype)
 
 
-def unknown(kind: str, got: str, known: Sequence[str]) -> ValueError:
-    """The error for an unknown name: lists the known ones and the closest."""
-    close = get_close_matches(str(got), known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"unknown {kind} {got!r}; known: {', '.join(known)}{hint}")
+def _batch(matrix: Tensor) -> Tensor:
+    finite = matrix.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    return finite.reshape(-1, *matrix.shape[-2:])
 
 
 def _oriented_as(matrix: Tensor, tall: Tensor) -> Tensor:

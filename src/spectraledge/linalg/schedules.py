@@ -109,8 +109,11 @@ class Halley:
         A = matrix.mT @ matrix if gram is None else gram
         dtype = torch.promote_types(A.dtype, torch.float32)  # no Cholesky in half precision
         eye = torch.eye(A.shape[-1], dtype=dtype, device=A.device)
-        factor, _ = torch.linalg.cholesky_ex(torch.add(eye, A.to(dtype), alpha=self.c))
-        inverse = torch.cholesky_inverse(factor).to(matrix.dtype)
+        # The upper factor: for the lower one torch copies twice more on CPU.
+        factor, _ = torch.linalg.cholesky_ex(
+            torch.add(eye, A.to(dtype), alpha=self.c), upper=True
+        )
+        inverse = torch.cholesky_inverse(factor, upper=True).to(matrix.dtype)
         tail = self.b / self.c
         return torch.baddbmm(matrix, matrix, inverse, beta=tail, alpha=self.a - tail)
 

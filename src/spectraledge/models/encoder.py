@@ -28,11 +28,11 @@ class EncoderAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.in_projection = nn.Linear(width, 3 * width)
-        self.out_projection = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.in_projection.weight)
-        nn.init.zeros_(self.in_projection.bias)
-        nn.init.zeros_(self.out_projection.bias)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.output.bias)
 
 
 class EncoderMLP(nn.Module):
@@ -60,14 +60,14 @@ class EncoderBlock(nn.Module):
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of a residual stream."""
-        fused = self.attention.in_projection(self.attention_norm(x))
+        fused = self.attention.qkv(self.attention_norm(x))
         query, key, value = fused.chunk(3, dim=-1)
         return query, key, value
 
     def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Residual stream after attention over the given projections, and after the MLP."""
         mixed = attend(query, key, value, self.attention.heads)
-        x = x + self.attention.out_projection(mixed)
+        x = x + self.attention.output(mixed)
         return x + self.mlp(self.mlp_norm(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class EncoderBlock(nn.Module):
     def read_out(self, x: Tensor) -> Tensor:
         """Position 0 only: keys and values of all positions, everything else of one."""
         normal = self.attention_norm(x)
-        weight, bias = self.attention.in_projection.weight, self.attention.in_projection.bias
+        weight, bias = self.attention.qkv.weight, self.attention.qkv.bias
         width = x.shape[-1]
         query = F.linear(normal[:, :1], weight[:width], bias[:width])
         key, value = F.linear(normal, weight[width:], bias[width:]).chunk(2, dim=-1)

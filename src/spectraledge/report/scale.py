@@ -30,7 +30,9 @@ class Scale:
             seen = data[np.isfinite(data) & ((data > 0) | (not log))]
             ends = (seen.min(), seen.max()) if seen.size else (1.0, 10.0)
             low, high = np.log10(ends) if log else ends
-            margin = room * (high - low) or 0.5
+            margin = room * (high - low)
+            if not margin:  # all data equal: half a decade, or a tenth of the value
+                margin = 0.5 if log else 0.1 * abs(high) or 0.5
             limits = (low - margin, high + margin)
         elif log:
             limits = (log10(limits[0]), log10(limits[1]))
@@ -54,8 +56,8 @@ class Scale:
             values = [digit * 10.0**p for p in powers for digit in (1, 2, 5)]
             return [(v, f"{v:.6g}") for v in values if self.low <= log10(v) <= self.high]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
-        size = 10 ** floor(log10((high - low) / 4))
-        step = next(size * m for m in (1, 2, 2.5, 5, 10) if (high - low) / (size * m) <= 5)
+        size = 10.0 ** floor(log10((high - low) / 4))
+        step = next(size * m for m in (1, 2, 2.5, 5, 10) if (high - low) / (size * m) <= 5.5)
         first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
         return [(k * step, f"{k * step:.6g}") for k in range(first, last + 1)]
 

@@ -6,9 +6,10 @@ processes from training the same run, and `signature` the identity of a spec.
 
 from spectraledge.store.catalogue import Catalogue
 from spectraledge.store.damage import DamagedError
+from spectraledge.store.inspection import Status
 from spectraledge.store.lock import ClaimedError, claim
 from spectraledge.store.origin import Origin
-from spectraledge.store.run_folder import RunFolder, Status
+from spectraledge.store.run_folder import RunFolder
 from spectraledge.store.signature import (
     canonical_json,
     folder_name,

@@ -21,6 +21,10 @@ class DamagedError(RuntimeError):
     """
 
     def __init__(self, path: Path | str, reasons: Sequence[str]) -> None:
-        super().__init__(f"{path} is damaged: {'; '.join(reasons)}")
+        # The arguments themselves, so that the error survives pickling between processes.
+        super().__init__(path, tuple(reasons))
         self.path = Path(path)
         self.reasons = tuple(reasons)
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged: {'; '.join(self.reasons)}"

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spectraledge.store import manifest
+from spectraledge.store.atomic import is_unfinished
 from spectraledge.store.damage import DamagedError
 from spectraledge.store.paths import FAILURE, SPEC, split_folder_name
 from spectraledge.store.signature import text_signature
 from spectraledge.store.tables import table_from_bytes
 from spectraledge.store.tensors import tensors_from_bytes
 
-__all__ = ["Status", "inspect", "json_from_bytes", "problems"]
+__all__ = ["Status", "file_names", "inspect", "json_from_bytes", "problems"]
 
 State = Literal["missing", "partial", "done", "failed", "damaged"]
 
@@ -24,9 +25,9 @@ class Status:
     """State of a run's folder.
 
     Args:
-        state: ``missing``: no folder. ``partial``: unfinished, may be resumed. ``done``: finished
-            and whole. ``failed``: ended in an error. ``damaged``: not what was written; `reset`
-            it and train again.
+        state: ``missing``: nothing there. ``partial``: unfinished, may be resumed. ``done``:
+            finished and whole. ``failed``: ended in an error, may be resumed. ``damaged``: not
+            what was written; `RunFolder.reset` it and train again.
         reasons: What is damaged, or the error it ended in.
 
     Example:
@@ -38,40 +39,48 @@ class Status:
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return ": ".join([self.state, *(["; ".join(self.reasons)] if self.reasons else [])])
+        return f"{self.state}: {'; '.join(self.reasons)}" if self.reasons else self.state
 
 
 def inspect(folder: Path) -> Status:
     """State of the run in `folder`; reads every file once."""
-    if not folder.is_dir():
+    names = file_names(folder)
+    if not names:
         return Status("missing")
     found = problems(folder)
     if found:
         return Status("damaged", tuple(found))
-    if (folder / manifest.DONE).exists():
+    if manifest.DONE in names:
         return Status("done")
-    if (folder / FAILURE).exists():
+    if FAILURE in names:
         error = json_from_bytes((folder / FAILURE).read_bytes(), FAILURE)
-        return Status("failed", (f"{error['kind']}: {error['message']}",))
+        return Status("failed", (f"{error.get('kind')}: {error.get('message')}",))
     return Status("partial")
 
 
 def problems(folder: Path) -> list[str]:
     """Everything that is wrong with the files of a run.
 
-    A finished run is compared with its ``done``. The files of an unfinished one are opened: tensors
-    and the spec carry their own checksums, tables a checksum a page.
+    A finished run is compared with its ``done``. The files of an unfinished one are opened: tensors,
+    tables and the spec carry a checksum of their own.
 
     Args:
-        folder: An existing folder of a run.
+        folder: Folder of a run.
 
     Returns:
         One text a defect; empty if there is none.
     """
     if (folder / manifest.DONE).exists():
         return manifest.problems(folder)
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return [problem for name in names if (problem := _problem(folder, name))]
+    names = file_names(folder)
+    missing = [] if SPEC in names else [f"{SPEC} is missing"]
+    return missing + [problem for name in names if (problem := _problem(folder, name))]
+
+
+def file_names(folder: Path) -> list[str]:
+    """Paths of all files below `folder`, as text in order; leftovers of killed writers left out."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not is_unfinished(path)]
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def json_from_bytes(data: bytes, source: str) -> Any:
@@ -103,16 +112,18 @@ def _problem(folder: Path, name: str) -> str | None:
             tensors_from_bytes(data, name)
         elif name.endswith(".parquet"):
             table_from_bytes(data, name)
+        elif name == SPEC:
+            return _spec_problem(folder, json_from_bytes(data, name))
         elif name.endswith(".json"):
-            return _spec_problem(folder, name, json_from_bytes(data, name))
+            json_from_bytes(data, name)
     except DamagedError as error:
         return str(error)
     return None
 
 
-def _spec_problem(folder: Path, name: str, content: Any) -> str | None:
+def _spec_problem(folder: Path, content: Any) -> str | None:
     parts = split_folder_name(folder.name)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    if name != SPEC or parts is None or text_signature(canonical) == parts[1]:
+    if parts is None or text_signature(canonical) == parts[1]:
         return None
     return f"{SPEC} was altered: its signature is not {parts[1]}"

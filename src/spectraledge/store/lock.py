@@ -74,7 +74,8 @@ def _acquire(descriptor: int, path: Path, me: str, wait: bool) -> None:
                 f"{path} is already claimed by this thread; claim it once"
             ) from error
         if not wait:
+            owner = holder.split(" ")[0]
             raise ClaimedError(
-                f"{path} is claimed by process {holder.split(' ')[0]}; wait for it, or pass wait=True"
+                f"{path} is claimed by process {owner}; try again later, or pass wait=True"
             ) from error
         fcntl.flock(descriptor, fcntl.LOCK_EX)

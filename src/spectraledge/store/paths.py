@@ -27,6 +27,7 @@ __all__ = [
     "READINGS",
     "SNAPSHOTS",
     "SPEC",
+    "reading_name",
     "reading_path",
     "snapshot_path",
     "snapshot_step",
@@ -86,8 +87,15 @@ def reading_path(instrument: object) -> str:
         >>> reading_path("weight-spectrum-5b6a7988")
         'readings/weight-spectrum-5b6a7988.parquet'
     """
-    name = instrument if isinstance(instrument, str) else folder_name(_kind(instrument), instrument)
-    return f"{READINGS}/{name}.parquet"
+    if isinstance(instrument, str):
+        return f"{READINGS}/{instrument}.parquet"
+    return f"{READINGS}/{folder_name(type(instrument).__name__, instrument)}.parquet"
+
+
+def reading_name(path: str) -> str | None:
+    """Name of a reading's path, or None for any other file."""
+    match = re.fullmatch(rf"{READINGS}/(.+)\.parquet", path)
+    return match[1] if match else None
 
 
 def split_folder_name(name: str) -> tuple[str, str] | None:
@@ -105,7 +113,3 @@ def split_folder_name(name: str) -> tuple[str, str] | None:
     """
     match = re.fullmatch(r"([a-z0-9].*)-([0-9a-f]{8})", name)
     return (match[1], match[2]) if match else None
-
-
-def _kind(instrument: object) -> str:
-    return type(instrument).__name__

@@ -1,23 +1,21 @@
 """Named tensors as one block of safetensors bytes that carries its own checksum.
 
-The file is plain safetensors, readable by anything; the SHA-256 of names, types, shapes, values and
-metadata stands in its metadata, so that a damaged file is noticed wherever it is found.
+The file is plain safetensors, readable by anything; the checksum stands in its metadata, so that
+damage is noticed wherever the file is found.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from spectraledge.store.checksum import CHECKSUM, Block, checksum
 from spectraledge.store.damage import DamagedError
 
 __all__ = ["tensors_from_bytes", "tensors_to_bytes"]
-
-CHECKSUM = "sha256"
 
 
 def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -40,11 +38,9 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
     """
     from safetensors.torch import save
 
-    if CHECKSUM in metadata:
-        raise ValueError(f"{CHECKSUM!r} in the metadata is kept for the checksum; rename the key")
     # Safetensors refuses tensors that share memory, as the views of a flat vector do.
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return bytes(save(own, {**metadata, CHECKSUM: _digest(own, metadata)}))
+    return bytes(save(own, {**metadata, CHECKSUM: _checksum(own, metadata)}))
 
 
 def tensors_from_bytes(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -69,7 +65,7 @@ def tensors_from_bytes(data: bytes, source: str) -> tuple[dict[str, Tensor], dic
         expected = metadata.pop(CHECKSUM)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError(source, [f"no checked safetensors file ({error})"]) from error
-    if _digest(tensors, metadata) != expected:
+    if _checksum(tensors, metadata) != expected:
         raise DamagedError(source, ["its values do not match their checksum"])
     return tensors, metadata
 
@@ -81,10 +77,10 @@ def _metadata(data: bytes) -> dict[str, str]:
     return metadata
 
 
-def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    return checksum((_block(name, tensor) for name, tensor in tensors.items()), metadata)
+
+
+def _block(name: str, tensor: Tensor) -> Block:
+    values = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+    return Block(name, str(tensor.dtype), tuple(tensor.shape), values)

@@ -89,7 +89,7 @@ def group_names(owner: str, on: str, groups: Groups) -> tuple[str, ...]:
         ValueError: For an unknown or an empty group.
     """
     if on not in groups:
-        near = difflib.get_close_matches(on, groups, 1)
+        near = difflib.get_close_matches(on, groups, 1, cutoff=0.4)
         hint = f"; closest: {near[0]!r}" if near else ""
         raise ValueError(f"{owner}: expected on to be one of {sorted(groups)}, got {on!r}{hint}")
     if not groups[on]:

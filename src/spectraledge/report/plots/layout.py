@@ -141,12 +141,7 @@ def _axis(label: str, log: bool, limits: tuple[float, float] | None) -> dict[str
         "ticks": "outside", "ticklen": 4, "tickcolor": "#aab4bc", "automargin": True,
     }  # fmt: skip
     if log:
-        # Whole decades as powers of ten; when zoomed in, 2 and 5 as full numbers, not as digits.
-        axis |= {
-            "exponentformat": "power",
-            "tickfont": {"size": 12},
-            "tickformatstops": [{"dtickrange": ["D1", "D2"], "value": "~g"}],
-        }
+        axis |= {"exponentformat": "power", "tickfont": {"size": 12}}
     if limits is not None:
         axis["range"] = [log10(end) for end in limits] if log else list(limits)
     return axis
@@ -173,7 +168,7 @@ def reference_layout(references: Sequence[Reference], axes: Axes) -> dict[str, A
         along, across = ("x", "y") if reference.axis == "x" else ("y", "x")
         log = axes.log_x if reference.axis == "x" else axes.log_y
         shapes.append({
-            "type": "line", "layer": "below", "line": line, f"{along}0": value, f"{along}1": value,
+            "type": "line", "line": line, f"{along}0": value, f"{along}1": value,
             f"{across}ref": "paper", f"{across}0": 0, f"{across}1": 1,
         })  # fmt: skip
         annotations.append({

@@ -22,7 +22,9 @@ from spectraledge.report.plots.layout import (
 
 __all__ = ["dots_with_intervals"]
 
-ROW_PIXELS = 66
+ROW_PIXELS = 70
+# Within a row: the label on top, then the runs, then the estimate with its interval.
+LABEL, RUNS, INTERVAL = 0.42, 0.1, -0.2
 FRAME_PIXELS = 84
 
 
@@ -38,7 +40,7 @@ def dots_with_intervals(
     references: Sequence[Reference] = (),
     half: bool = False,
 ) -> Figure:
-    """One row per arm: a dot per run, the estimate as a stroke, its interval as a bar.
+    """One row per arm: a dot per run, below them the estimate and its interval.
 
     A censored run is a hollow triangle pointing to where its value must lie; an interval that is
     open to the right ends in one. The row says how many runs are censored or without a value.
@@ -74,7 +76,7 @@ def dots_with_intervals(
         raise ValueError(f"expected one outcome per arm in figure {title!r}, got arms {arms}")
     low, high = _limits(outcomes, references, log)
     rows = len(outcomes)
-    axes = Axes(label, log_x=log, x_range=(low, high), y_range=(-0.45, rows - 0.4))
+    axes = Axes(label, log_x=log, x_range=(low, high), y_range=(-0.5, rows - 0.4))
     traces: list[Trace] = []
     labels = []
     for row, outcome in zip(range(rows - 1, -1, -1), outcomes):
@@ -116,9 +118,9 @@ def _interval(outcome: Outcome, row: int, colour: str, edge: float) -> list[Trac
     upper = edge if open_end else outcome.upper
     words = f"{outcome.lower:.4g} to " + ("beyond" if open_end else f"{outcome.upper:.4g}")
     return [{
-        "x": numbers(np.array([outcome.lower, upper])), "y": [row, row], "mode": "lines+markers",
-        "line": {"width": 5, "color": colour}, "opacity": 0.35,
-        "cliponaxis": False,
+        "x": numbers(np.array([outcome.lower, upper])), "y": [row + INTERVAL] * 2,
+        "mode": "lines+markers", "opacity": 0.35, "cliponaxis": False,
+        "line": {"width": 5, "color": colour},
         "marker": {"size": [1, 15 if open_end else 1], "symbol": "triangle-right",
                    "color": colour, "opacity": 1},
         "hovertemplate": f"{plain(outcome.arm)}<br>interval {words}<extra></extra>",
@@ -132,11 +134,11 @@ def _dots(outcome: Outcome, row: int, colour: str, censored_as: str) -> list[Tra
     dots: dict[str, Any] = {
         "x": numbers(outcome.values[there]), "mode": "markers",
         # Equal values of different seeds stay visible side by side.
-        "y": (row + np.linspace(-0.2, 0.2, there.size + 2)[1:-1])[there].round(4).tolist(),
+        "y": (row + RUNS + np.linspace(0.15, -0.15, there.size + 2)[1:-1])[there].tolist(),
         "customdata": [
             [seed, word] for seed, word, drawn in zip(outcome.seeds, words, there) if drawn
         ],
-        "marker": {"size": 10, "color": colour, "line": {"width": 1.6, "color": colour},
+        "marker": {"size": 10, "color": colour, "line": {"width": 1.5, "color": "#ffffff"},
                    "symbol": ["triangle-right-open" if m else "circle" for m in censored[there]]},
         "hovertemplate": f"{plain(outcome.arm)}, seed %{{customdata[0]}}"
                          "<br>%{customdata[1]}%{x}<extra></extra>",
@@ -144,9 +146,8 @@ def _dots(outcome: Outcome, row: int, colour: str, censored_as: str) -> list[Tra
     if outcome.centre is None or not np.isfinite(outcome.centre):
         return [dots]
     estimate = {
-        "x": [outcome.centre], "y": [row], "mode": "markers",
-        "marker": {"size": 14, "symbol": "line-ns", "color": colour,
-                   "line": {"width": 3.5, "color": colour}},
+        "x": [outcome.centre], "y": [row + INTERVAL], "mode": "markers",
+        "marker": {"size": 12, "symbol": "diamond", "color": colour},
         "hovertemplate": f"{plain(outcome.arm)}<br><b>%{{x}}</b><extra></extra>",
     }  # fmt: skip
     return [estimate, dots]
@@ -161,6 +162,6 @@ def _row_label(outcome: Outcome, row: int, censored_as: str) -> dict[str, Any]:
     ]
     return {
         "text": f"<b>{plain(outcome.arm)}</b>  {', '.join(notes)}".rstrip(),
-        "x": 0, "xref": "paper", "xanchor": "left", "y": row + 0.4, "showarrow": False,
+        "x": 0, "xref": "paper", "xanchor": "left", "y": row + LABEL, "showarrow": False,
         "font": {"size": 13}, "bgcolor": "rgba(255,255,255,0.8)",
     }  # fmt: skip

@@ -77,6 +77,9 @@ def curves(
         traces.append(of_arm(curve.arm, centre))
         named.add(curve.arm)
     layout = base_layout(_with_room(axes, series)) | reference_layout(references, axes)
+    if axes.log_y and _decades(series) < 3:
+        # Written out, "20" between the powers of ten; plotly would write a small "2".
+        layout["yaxis"]["tickformat"] = "~g"
     return Figure(title, caption, {"data": traces, "layout": layout}, half=half)
 
 
@@ -88,6 +91,11 @@ def _with_room(axes: Axes, series: Sequence[Curve]) -> Axes:
     last = max(float(curve.steps[-1]) for curve in series)
     room = 0.015 * (last - first) or 0.5
     return replace(axes, x_range=(first - room, last + room))
+
+
+def _decades(series: Sequence[Curve]) -> float:
+    positive = np.concatenate([curve.values[curve.values > 0] for curve in series])
+    return float(np.log10(positive.max() / positive.min())) if positive.size else 0.0
 
 
 def band_outline(curve: Curve, axes: Axes) -> Iterator[tuple[np.ndarray, np.ndarray]]:

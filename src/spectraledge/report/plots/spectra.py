@@ -15,7 +15,7 @@ from spectraledge.report.plots.layout import Trace, base_layout, numbers, of_arm
 
 __all__ = ["spectra_slider"]
 
-FRAME_MILLISECONDS = 350
+FRAME_MILLISECONDS = 200
 
 
 def spectra_slider(

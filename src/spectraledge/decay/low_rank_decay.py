@@ -1,0 +1,302 @@
+"""Low-rank decay beside any torch optimizer: one line after the optimizer is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, Self, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..linalg.names import unknown_name
+from .functional import DecayMethod, DecayScale, check_method, decay_step
+from .selection import Blocks, DecayTable, Select, select_parameters
+from .stacks import Piece, Rate, stack_rates, stack_views, stacks
+
+__all__ = ["LowRankDecay"]
+
+STATE_VERSION = 1
+
+
+class LowRankDecay:
+    r"""Decoupled low-rank decay: after each optimizer step, all singular values lose an amount.
+
+    Definition: ``W <- U max(S - t, 0) V^T`` for every selected block, with
+    ``t = strength * lr * s(W)``: ``s = ||W||_F / ||X||_F`` for ``adaptive`` (X is the direction
+    of the step, which so has the norm of a weight-decay step), 1 for ``absolute``, ``sigma_1``
+    for ``spectral``. Where weight decay multiplies all singular values alike, this removes the
+    small ones first; on a weight whose scale does not matter, weight decay only changes the norm.
+
+    Put it where the function does not depend on the norm of the weight: queries and keys under
+    QK-norm (the default). With a norm over the full width a block is the whole matrix (default),
+    with a norm per head it is a head: ``blocks=per_head(heads)``. The decay acts on the weights
+    themselves, never on gradients, averages or optimizer state, and gradient clipping does not
+    see it. Give the base optimizer ``weight_decay=0`` for the same parameters.
+
+    Parameters without a gradient at an attached step are left alone, as optimizers do. Under
+    `torch.amp.GradScaler` a skipped step runs no hook, except with fused optimizers.
+
+    Args:
+        model_or_named_parameters: A module, or (name, tensor) pairs (roles by name alone).
+        strength: Like the ``weight_decay`` of AdamW at the same learning rate, >= 0: 0.1 to 1 for
+            ``adaptive``; may be set between steps (``decay.strength = ...``).
+        scale: ``adaptive``, ``absolute`` or ``spectral``; see `decay_amount`.
+        coupled: Multiply by the learning rate of the parameter's group, so that schedules and
+            warm-up act on the decay too.
+        method: See `low_rank_decayed`. The published rule is ``method="published",
+            scale="absolute", coupled=False``, strength 0.005.
+        steps: Rows of the polynomial; None for the method's own choice.
+        every: Decay at every `every`-th step by the sum of the rates so far, >= 1. Without
+            gradients this is exact in absolute scale; keep the amount below 0.05 sigma_1.
+        select: Which parameters; see `select_parameters`.
+        blocks: Which matrices inside them; see `select_parameters`.
+
+    Raises:
+        ValueError: If an argument is out of range or unknown, or nothing is selected.
+
+    Source: Ji and Song 2025; Li 2026 (arXiv 2606.04405). Differs from their code: a proximal step
+    that never overshoots zero, any shape, and coupled to the learning rate.
+
+    Example:
+        >>> model = nn.TransformerEncoderLayer(8, 2, 16)
+        >>> optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+        >>> decay = LowRankDecay(model, 0.5).attach(optimizer)
+    """
+
+    def __init__(
+        self,
+        model_or_named_parameters: nn.Module | Iterable[tuple[str, Tensor]],
+        strength: float,
+        *,
+        scale: DecayScale = "adaptive",
+        coupled: bool = True,
+        method: DecayMethod = "auto",
+        steps: int | None = None,
+        every: int = 1,
+        select: Select = "qk",
+        blocks: Blocks = None,
+    ) -> None:
+        check_method(method, steps)
+        if scale not in get_args(DecayScale):
+            raise unknown_name("scale", scale, get_args(DecayScale))
+        if every < 1:
+            raise ValueError(f"expected every >= 1, got every={every}; 1 decays at each step")
+        self.strength = strength
+        self.scale, self.coupled, self.method, self.steps = scale, coupled, method, steps
+        self.every = every
+        self._table = select_parameters(model_or_named_parameters, select, blocks)
+        self._count = 0
+        self._owed: list[Rate] = [0.0] * len(self._table.selected)
+        self._rho: dict[str, Tensor] = {}
+        self._hook: Any = None
+        self._checked_precision = False
+
+    @property
+    def strength(self) -> float:
+        """Multiple of the learning rate; see the class."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not 0.0 <= value < math.inf:
+            raise ValueError(
+                f"expected a finite strength >= 0, got strength={value}; 0.1 to 1 is usual for "
+                f"scale='adaptive'"
+            )
+        self._strength = float(value)
+
+    def __repr__(self) -> str:
+        return (
+            f"LowRankDecay(strength={self.strength}, scale={self.scale!r}, "
+            f"coupled={self.coupled}, method={self.method!r}, every={self.every}, "
+            f"parameters={len(self._table.selected)})"
+        )
+
+    def describe(self) -> DecayTable:
+        """Table of every matrix: decayed or not, why, shape and blocks; `str` prints it."""
+        return self._table
+
+    def attach(self, optimizer: Optimizer) -> Self:
+        """Decay after every step of `optimizer`, at the learning rates of its groups.
+
+        Args:
+            optimizer: Any torch optimizer that holds all selected parameters. Post-hooks run in
+                the order of registration, so hooks registered before see undecayed weights.
+
+        Returns:
+            The decay itself.
+
+        Raises:
+            TypeError: If this is no torch optimizer.
+            RuntimeError: If the decay is attached already.
+            ValueError: If the optimizer lacks a selected parameter.
+        """
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"expected a torch.optim.Optimizer, got {type(optimizer).__name__}; call "
+                f"step(lr) after each of its steps instead"
+            )
+        if self._hook is not None:
+            raise RuntimeError("this decay is attached already; call detach() first")
+        groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+        missing = [r.role.name for r in self._table.selected if id(r.parameter) not in groups]
+        if missing:
+            raise ValueError(
+                f"expected an optimizer that holds every decayed parameter, got one without "
+                f"{', '.join(missing)}; attach to the optimizer that trains them (made from the "
+                f"same module, after any wrapping) or leave them out with select"
+            )
+        self._warn_of_weight_decay(groups)
+        self._hook = optimizer.register_step_post_hook(self._after_step)
+        return self
+
+    def detach(self) -> None:
+        """Stop decaying after the optimizer's steps; no effect when not attached."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def step(self, lr: Rate | None = None) -> None:
+        """Decay once, in a training loop without a torch optimizer.
+
+        Args:
+            lr: Learning rate of the step just taken; not used when ``coupled=False``.
+
+        Raises:
+            RuntimeError: If the decay is attached, since it would act twice.
+            ValueError: If a coupled decay gets no learning rate, or a number below 0.
+        """
+        if self._hook is not None:
+            raise RuntimeError(
+                "this decay is attached to an optimizer, which already calls it after each step; "
+                "drop the call, or detach() first"
+            )
+        if self.coupled and lr is None:
+            raise ValueError("coupled=True needs a learning rate: step(lr), or coupled=False")
+        if not isinstance(lr, Tensor | None) and not 0.0 <= lr < math.inf:
+            raise ValueError(f"expected a finite lr >= 0, got lr={lr}")
+        self._advance([self._rate(lr)] * len(self._owed))
+
+    def state_dict(self) -> dict[str, Any]:
+        """State to resume from: steps counted, rates not applied yet, and the adaptive memory."""
+        return {
+            "version": STATE_VERSION,
+            "layout": self._layout(),
+            "count": self._count,
+            "owed": torch.tensor([float(rate) for rate in self._owed], dtype=torch.float64),
+            "rho": {key: rho.clone() for key, rho in self._rho.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from `state_dict`; strength, scale and so on stay as constructed.
+
+        Args:
+            state: What `state_dict` returned, for the same parameters and blocks.
+
+        Raises:
+            ValueError: If the state is of another version or of other parameters or blocks.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"expected a state of version {STATE_VERSION}, got {state.get('version')!r}; "
+                f"resume with the release that wrote it"
+            )
+        if state["layout"] != self._layout():
+            raise ValueError(
+                f"expected a state of the same parameters and blocks, got layout "
+                f"{state['layout'][:8]} for {self._layout()[:8]}; make the decay with the same "
+                f"model, select and blocks, or start without this state:\n{self._table}"
+            )
+        self._count = int(state["count"])
+        self._owed = [float(rate) for rate in state["owed"]]
+        self._rho = {key: rho.clone() for key, rho in state["rho"].items()}
+
+    def _rate(self, lr: Rate | None) -> Rate:
+        return self.strength * lr if self.coupled and lr is not None else self.strength
+
+    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        # Looked up at each step: loading an optimizer's state replaces its group dictionaries.
+        lrs = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        parameters = [row.parameter for row in self._table.selected]
+        self._advance([0.0 if p.grad is None else self._rate(lrs[id(p)]) for p in parameters])
+
+    def _advance(self, rates: list[Rate]) -> None:
+        self._count += 1
+        self._owed = [owed + rate for owed, rate in zip(self._owed, rates)]
+        if self._count % self.every == 0:
+            owed, self._owed = self._owed, [0.0] * len(self._owed)
+            self._decay(owed)
+
+    @torch.no_grad()
+    def _decay(self, rates: list[Rate]) -> None:
+        pieces = [
+            Piece(f"{row.role.name}#{index}", view, rate)
+            for row, rate in zip(self._table.selected, rates)
+            if row.blocks is not None
+            for index, view in enumerate(row.blocks.split(row.parameter.detach()))
+        ]
+        for group in stacks(pieces):
+            counts = [piece.count for piece in group]
+            before = stack_views(group)
+            after, rho = decay_step(
+                before,
+                stack_rates(group),
+                self._stacked_rho(group),
+                scale=self.scale,
+                method=self.method,
+                steps=self.steps,
+            )
+            self._warn_of_lost_updates(group[0].view.dtype, before, after)
+            for piece, new, memory in zip(group, after.split(counts), rho.split(counts)):
+                piece.view.copy_(new.view(piece.view.shape))
+                self._rho[piece.key] = memory
+
+    def _stacked_rho(self, group: list[Piece]) -> Tensor:
+        rank, device = min(group[0].view.shape[-2:]), group[0].view.device
+        full = torch.full((), rank, dtype=torch.float64, device=device)
+        return torch.cat(
+            [self._rho.get(piece.key, full.expand(piece.count)).to(device) for piece in group]
+        )
+
+    def _layout(self) -> str:
+        """Digest of names, shapes and blocks."""
+        described = [
+            (row.role.name, tuple(row.parameter.shape), row.blocks and asdict(row.blocks))
+            for row in self._table.selected
+        ]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+    def _warn_of_weight_decay(self, groups: Mapping[int, Mapping[str, Any]]) -> None:
+        decayed = {
+            row.role.name: groups[id(row.parameter)].get("weight_decay", 0)
+            for row in self._table.selected
+        }
+        twice = {name: float(value) for name, value in decayed.items() if value}
+        if twice:
+            name, value = next(iter(twice.items()))
+            warnings.warn(
+                f"the optimizer also decays {len(twice)} of the low-rank-decayed parameters "
+                f"(weight_decay={value} on {name}): both act. Unless this is meant, put them in a "
+                f"group with weight_decay=0",
+                stacklevel=3,
+            )
+
+    def _warn_of_lost_updates(self, dtype: torch.dtype, before: Tensor, after: Tensor) -> None:
+        if self._checked_precision or dtype.itemsize > 2:
+            return
+        self._checked_precision = True  # once: the comparison below waits for the device
+        change = float((after - before).norm() / before.norm())
+        smallest = torch.finfo(dtype).eps / 4  # half the spacing of numbers just below a power of 2
+        if change < smallest:
+            warnings.warn(
+                f"a relative change of {change:.1e} a step is lost in {dtype} weights, which keep "
+                f"changes above {smallest:.1e}; train float32 master weights, or decay less often "
+                f"(every={self.every * math.ceil(smallest / max(change, 1e-12))})",
+                stacklevel=2,
+            )

@@ -1,0 +1,204 @@
+"""What an instrument is: a pure function of a window of snapshots, with a thin adapter.
+
+An `Instrument` never knows the trainer: it sees snapshots (and, if it says so, a `Differentiable`
+problem), so the same instrument measures a live run, a saved one, or somebody else's model. The
+`Observer` keeps the only state there is, the last few snapshots.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from spectraledge.snapshots import Snapshot
+
+__all__ = ["Differentiable", "Instrument", "Observer", "Output", "Window", "instrument_key"]
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """What gradient-based instruments may ask of a training problem of R runs."""
+
+    def batch(self, step: int, salt: str = "train") -> tuple[Tensor, Tensor]:
+        """Tokens ``(R, B, T)`` and labels ``(R, B)``, a function of (run seed, step, salt)."""
+        ...
+
+    def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
+        """Logits ``(R, B, classes)`` at parameters ``(R, P)``."""
+        ...
+
+    def gradient(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients ``(R, P)``, losses ``(R,)``, accuracies ``(R,)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Output:
+    """One named number or array of a reading.
+
+    Args:
+        meaning: What it is, in words.
+        unit: Unit, or ``1`` for ratios and counts.
+        axes: Names of the axes after the run axis, e.g. ``("matrix", "index")``.
+    """
+
+    meaning: str
+    unit: str = "1"
+    axes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """The last few snapshots, oldest first, and the problem if there is one."""
+
+    snapshots: tuple[Snapshot, ...]
+    problem: Differentiable | None = None
+
+    @property
+    def now(self) -> Snapshot:
+        """The newest snapshot."""
+        return self.snapshots[-1]
+
+    @property
+    def before(self) -> Snapshot | None:
+        """The snapshot before the newest; None at the start."""
+        return self.snapshots[-2] if len(self.snapshots) > 1 else None
+
+
+class Instrument(ABC):
+    """A measurement. Concrete instruments are frozen dataclasses that nobody subclasses.
+
+    ``name`` identifies the instrument; ``history`` is how many snapshots it looks at; ``parts``
+    are the parts of the displacement that it needs recorded; ``needs_problem`` says whether it
+    evaluates the model; ``outputs`` documents every array that `measure` returns.
+    """
+
+    name: ClassVar[str]
+    history: ClassVar[int] = 1
+    parts: ClassVar[frozenset[str]] = frozenset()
+    needs_problem: ClassVar[bool] = False
+    outputs: ClassVar[Mapping[str, Output]]
+
+    @abstractmethod
+    def labels(self, window: Window) -> Mapping[str, Sequence[str]]:
+        """Names of the entries along each labelled axis, e.g. matrix names."""
+
+    @abstractmethod
+    def measure(self, window: Window) -> dict[str, Tensor]:
+        """Arrays ``(R, *axes)`` float64 on the CPU, one per entry of ``outputs``."""
+
+
+def instrument_key(instrument: Instrument) -> str:
+    """Name of an instrument with its own fields, the key of its readings.
+
+    Args:
+        instrument: An instrument.
+
+    Returns:
+        ``name`` or ``name(field=value, ...)`` with the fields that differ from their default.
+    """
+    changed = [
+        f"{f.name}={getattr(instrument, f.name)!r}"
+        for f in fields(instrument)  # type: ignore[arg-type]
+        if getattr(instrument, f.name) != f.default
+    ]
+    return instrument.name + (f"({', '.join(changed)})" if changed else "")
+
+
+class Observer:
+    """Feeds snapshots to instruments, each at its own cadence.
+
+    Args:
+        instruments: Instruments, or pairs of an instrument and a cadence (a function of the step).
+        problem: Handed to instruments that evaluate the model.
+
+    Raises:
+        ValueError: If two instruments have the same key, or one needs a problem and there is none.
+    """
+
+    def __init__(
+        self,
+        instruments: Iterable[Instrument | tuple[Instrument, Callable[[int], bool]]],
+        problem: Differentiable | None = None,
+    ) -> None:
+        pairs = [i if isinstance(i, tuple) else (i, _always) for i in instruments]
+        self.instruments = {instrument_key(i): (i, cadence) for i, cadence in pairs}
+        if len(self.instruments) != len(pairs):
+            raise ValueError(
+                f"expected distinct instruments, got {[instrument_key(i) for i, _ in pairs]}"
+            )
+        for key, (instrument, _) in self.instruments.items():
+            if instrument.needs_problem and problem is None:
+                raise ValueError(
+                    f"{key} evaluates the model and needs a problem; pass Observer(..., problem=...)"
+                )
+        self.problem = problem
+        longest = max((i.history for i, _ in pairs), default=1)
+        self._recent: deque[Snapshot] = deque(maxlen=longest)
+
+    @property
+    def window(self) -> tuple[Snapshot, ...]:
+        """The snapshots kept so far, oldest first; give them to `restore` to go on later."""
+        return tuple(self._recent)
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Parts of the displacement that some instrument needs."""
+        return frozenset().union(*(i.parts for i, _ in self.instruments.values()))
+
+    def restore(self, snapshots: Iterable[Snapshot]) -> None:
+        """Replace the kept snapshots, oldest first."""
+        self._recent.clear()
+        self._recent.extend(snapshots)
+
+    @torch.no_grad()
+    def observe(self, snapshot: Snapshot) -> dict[str, dict[str, Tensor]]:
+        """Measure at a new snapshot.
+
+        Args:
+            snapshot: The next snapshot; steps must grow.
+
+        Returns:
+            For each instrument that is due, its arrays ``(R, *axes)`` float64.
+
+        Raises:
+            ValueError: If the step does not grow, or recorded parts are missing.
+        """
+        if self._recent and snapshot.step <= self._recent[-1].step:
+            raise ValueError(
+                f"expected a step after {self._recent[-1].step}, got {snapshot.step}; snapshots "
+                "must come in order"
+            )
+        self._recent.append(snapshot)
+        readings = {}
+        for key, (instrument, cadence) in self.instruments.items():
+            if cadence(snapshot.step):
+                window = Window(tuple(self._recent)[-instrument.history :], self.problem)
+                readings[key] = _checked(instrument, instrument.measure(window))
+        return readings
+
+
+def _always(step: int) -> bool:
+    return True
+
+
+def _checked(instrument: Instrument, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    if set(arrays) != set(instrument.outputs):
+        raise ValueError(
+            f"{instrument.name}: expected the outputs {sorted(instrument.outputs)}, "
+            f"got {sorted(arrays)}"
+        )
+    return arrays
+
+
+def stacked(readings: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
+    """Readings at T steps as arrays ``(R, T, *axes)``."""
+    return {name: torch.stack([r[name] for r in readings], dim=1) for name in readings[0]}
