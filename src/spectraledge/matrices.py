@@ -247,7 +247,9 @@ def _kind_by_module(place: _Place) -> tuple[ParameterKind, str, str] | None:
         return "norm", "", f"parameter of {owner_class}"
     if place.dimensions < 2:
         named_norm = owner is None and any(_NORM_NAME.fullmatch(c) for c in place.path)
-        kind: ParameterKind = "bias" if place.attribute == "bias" else "other"
+        kind: ParameterKind = (
+            "bias" if _ANYWHERE.get(place.attribute, ("", ""))[0] == "bias" else "other"
+        )
         return "norm" if named_norm else kind, "", "a vector"
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         kind, part = _ANYWHERE.get(place.attribute, ("embedding", ""))

@@ -75,6 +75,13 @@ def test_a_band_below_zero_reaches_down_on_a_logarithmic_axis():
     assert band["y"] == [0.1, 0.3, 0.4, 1, 1, 1, None]
 
 
+def test_bands_leave_at_the_bottom_of_the_whole_figure():
+    below = {"lower": -np.ones(4), "upper": np.ones(4)}
+    deeper = Curve("b", STEPS, VALUES / 100)
+    data = curves([Curve("a", STEPS, VALUES, **below), deeper], axes=Axes(log_y=True), **WORDS)
+    assert data.plot["data"][0]["y"] == [0.001] * 4 + [1] * 4 + [None]
+
+
 def test_step_zero_has_no_place_on_a_logarithmic_axis():
     lower = np.zeros(4)
     traces = traces_of(Curve("a", STEPS, VALUES, lower=lower, upper=lower + 1), log_x=True)
@@ -83,8 +90,10 @@ def test_step_zero_has_no_place_on_a_logarithmic_axis():
 
 def test_the_legend_names_an_arm_once_and_holds_all_its_traces():
     both = [Curve("a", STEPS, VALUES, dash="dash"), Curve("a", STEPS, VALUES)]
-    traces = curves([*both, Curve("b", STEPS, VALUES)], axes=Axes(), **WORDS).plot["data"]
-    assert [t["name"] for t in traces if t["showlegend"]] == ["a", "b"]
+    dotted = [Curve("b", STEPS, VALUES, dash="dot"), Curve("b", STEPS, VALUES, dash="dash")]
+    traces = curves([*both, *dotted], axes=Axes(), **WORDS).plot["data"]
+    named = [(t["name"], t["line"]["dash"]) for t in traces if t["showlegend"]]
+    assert named == [("a", "solid"), ("b", "dot")]  # the first solid line, else the first
     assert {t["legendgroup"] for t in traces} == {"a", "b"}
 
 

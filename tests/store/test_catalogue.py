@@ -1,4 +1,4 @@
-"""Runs are found by spec or by the beginning of a name; unknown ones are answered with known ones."""
+"""Runs are found by spec or by the beginning of a name; unknown names list the known ones."""
 
 import pytest
 
@@ -45,13 +45,13 @@ def test_runs_are_found_by_the_beginning_of_name_or_signature(catalogue):
 
 def test_an_ambiguous_beginning_lists_the_candidates(catalogue):
     with pytest.raises(
-        ValueError, match="expected one run 'rank', got rank-collapse-.*, rank-collapse-"
+        ValueError, match=r"expected one run 'rank', got rank-collapse-.*, rank-collapse-"
     ):
         catalogue.get("rank")
 
 
 def test_an_unknown_name_lists_the_known_and_the_closest(catalogue):
-    with pytest.raises(KeyError, match="no run 'bseline' .*known: baseline-.*closest: baseline-"):
+    with pytest.raises(KeyError, match=r"no run 'bseline' .*known: baseline-.*closest: baseline-"):
         catalogue.get("bseline")
 
 

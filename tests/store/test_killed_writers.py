@@ -1,4 +1,4 @@
-"""Real processes, killed at random moments: no reader ever meets half a file, no run trains twice."""
+"""Real processes, killed at random moments: nobody reads half a file, no run trains twice."""
 
 import multiprocessing
 import random
@@ -16,7 +16,7 @@ from spectraledge.store import ClaimedError, DamagedError, Origin, RunFolder, cl
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["spectraledge.store", "pyarrow.parquet", "safetensors.torch"])
 
-SIZE = 200_000
+SIZE = 50_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def live_on(ready, root):
 
 def test_a_killed_writer_leaves_only_whole_files(tmp_path):
     draw = random.Random(0)
-    for _ in range(8):
+    for _ in range(6):
         child = start(write_on, tmp_path)
         time.sleep(draw.uniform(0, 0.1))
         kill(child)
@@ -91,19 +91,18 @@ def test_a_killed_writer_leaves_only_whole_files(tmp_path):
 
 def test_a_run_killed_at_any_point_of_its_life_is_never_damaged(tmp_path):
     draw = random.Random(1)
-    states = set()
-    for _ in range(16):
+    for _ in range(10):
         child = start(live_on, tmp_path)
         time.sleep(draw.uniform(0, 0.06))
         kill(child)
         run = run_at(tmp_path)
         state = run.status().state
-        states.add(state)
         assert state in {"missing", "partial", "done"}
+        if state == "partial" and run.snapshot_steps():
+            assert run.has_checkpoint()
         if state == "done":
-            assert run.readings() in ([], run.readings()[:1])
+            assert all(run.read_reading(name)[0].tolist() == [0] for name in run.readings())
             run.reset()
-    assert len(states) > 1, "the kills all fell on one state; vary the delays"
 
 
 def hold(ready, path):

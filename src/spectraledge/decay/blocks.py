@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..matrices import ParameterRole
+from spectraledge.matrices import ParameterRole
 
 __all__ = ["BlockSpec", "Strip", "automatic_blocks", "per_head"]
 
@@ -51,6 +51,16 @@ class Strip:
                 f"expected equal blocks, got {self.length} rows in {self.blocks} blocks; "
                 f"choose a number of blocks that divides {self.length}"
             )
+
+    def within(self, size: int) -> slice:
+        """The rows of the strip in a weight of `size` rows; refuses a strip that does not fit."""
+        end = size if self.length is None else self.start + self.length
+        if not self.start < end <= size or (end - self.start) % self.blocks:
+            raise ValueError(
+                f"expected a strip that fits into {size} rows (or columns) in equal blocks, "
+                f"got {self}"
+            )
+        return slice(self.start, end)
 
 
 @dataclass(frozen=True)
@@ -101,13 +111,12 @@ class BlockSpec:
             one block.
         """
         matrix = _as_matrix(tensor) if self.flatten else tensor
-        self._check_size(matrix)
         if not self.strips:
             return (matrix,)
         rows = matrix if self.axis == "rows" else matrix.mT
         pieces = []
         for strip in self.strips:
-            piece = rows[..., strip.start : self._end(strip, rows), :]
+            piece = rows[..., strip.within(rows.shape[-2]), :]
             if strip.blocks > 1:
                 piece = piece.unflatten(-2, (strip.blocks, -1))
             pieces.append(piece if self.axis == "rows" else piece.mT)
@@ -144,19 +153,6 @@ class BlockSpec:
         """The same blocks without the strips of this name; None when no strip is left."""
         kept = tuple(strip for strip in self.strips if strip.name != name)
         return BlockSpec(kept, self.axis, self.flatten) if kept or not self.strips else None
-
-    def _end(self, strip: Strip, rows: Tensor) -> int:
-        return rows.shape[-2] if strip.length is None else strip.start + strip.length
-
-    def _check_size(self, matrix: Tensor) -> None:
-        size = matrix.shape[-2 if self.axis == "rows" else -1]
-        for strip in self.strips:
-            end = size if strip.length is None else strip.start + strip.length
-            if end > size or (end - strip.start) < 1 or (end - strip.start) % strip.blocks:
-                raise ValueError(
-                    f"expected strips that fit {size} {self.axis} in equal blocks, got {strip} "
-                    f"for a tensor of shape {tuple(matrix.shape)}"
-                )
 
 
 def per_head(
@@ -207,9 +203,8 @@ def automatic_blocks(parameter: Tensor, role: ParameterRole) -> BlockSpec | None
         role: Its role.
 
     Returns:
-        Its blocks; None for a tensor of unknown layout with more than three dimensions. Experts
-        ``(E, out, in)`` stay a batch of whole matrices, because whether a fused one is stored
-        ``(out, in)`` or ``(in, out)`` cannot be seen.
+        Its blocks; None for an unknown layout with more than three dimensions. Experts
+        ``(E, out, in)`` stay whole: how a fused one is stored cannot be seen.
 
     Raises:
         ValueError: If a fused weight cannot be cut into equal parts for sure.

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..linalg.names import unknown_name
-from .functional import DecayMethod, DecayScale, check_method, decay_step
-from .selection import Blocks, DecayTable, Select, select_parameters
-from .stacks import Piece, Rate, stack_rates, stack_views, stacks
+from spectraledge.decay.amount import DecayMethod, DecayScale, check_method, check_scale
+from spectraledge.decay.cautions import warn_of_lost_updates, warn_of_weight_decay
+from spectraledge.decay.functional import decay_step
+from spectraledge.decay.selection import Blocks, DecayTable, Select, select_parameters
+from spectraledge.decay.stacks import Piece, Rate, stack_rates, stack_views, stacks
 
 __all__ = ["LowRankDecay"]
 
@@ -83,8 +80,7 @@ class LowRankDecay:
         blocks: Blocks = None,
     ) -> None:
         check_method(method, steps)
-        if scale not in get_args(DecayScale):
-            raise unknown_name("scale", scale, get_args(DecayScale))
+        check_scale(scale)
         if every < 1:
             raise ValueError(f"expected every >= 1, got every={every}; 1 decays at each step")
         self.strength = strength
@@ -105,18 +101,14 @@ class LowRankDecay:
     @strength.setter
     def strength(self, value: float) -> None:
         if not 0.0 <= value < math.inf:
-            raise ValueError(
-                f"expected a finite strength >= 0, got strength={value}; 0.1 to 1 is usual for "
-                f"scale='adaptive'"
-            )
+            usual = "0.1 to 1 is usual for scale='adaptive'"
+            raise ValueError(f"expected a finite strength >= 0, got strength={value}; {usual}")
         self._strength = float(value)
 
     def __repr__(self) -> str:
-        return (
-            f"LowRankDecay(strength={self.strength}, scale={self.scale!r}, "
-            f"coupled={self.coupled}, method={self.method!r}, every={self.every}, "
-            f"parameters={len(self._table.selected)})"
-        )
+        shown = {"scale": self.scale, "coupled": self.coupled, "every": self.every}
+        settings = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"LowRankDecay({len(self._table.selected)} weights, {self.strength}, {settings})"
 
     def describe(self) -> DecayTable:
         """Table of every matrix: decayed or not, why, shape and blocks; `str` prints it."""
@@ -152,7 +144,7 @@ class LowRankDecay:
                 f"{', '.join(missing)}; attach to the optimizer that trains them (made from the "
                 f"same module, after any wrapping) or leave them out with select"
             )
-        self._warn_of_weight_decay(groups)
+        warn_of_weight_decay(self._table, groups)
         self._hook = optimizer.register_step_post_hook(self._after_step)
         return self
 
@@ -187,7 +179,7 @@ class LowRankDecay:
         """State to resume from: steps counted, rates not applied yet, and the adaptive memory."""
         return {
             "version": STATE_VERSION,
-            "layout": self._layout(),
+            "layout": self._table.digest(),
             "count": self._count,
             "owed": torch.tensor([float(rate) for rate in self._owed], dtype=torch.float64),
             "rho": {key: rho.clone() for key, rho in self._rho.items()},
@@ -203,15 +195,12 @@ class LowRankDecay:
             ValueError: If the state is of another version or of other parameters or blocks.
         """
         if state.get("version") != STATE_VERSION:
+            version = f"expected a state of version {STATE_VERSION}, got {state.get('version')!r}"
+            raise ValueError(f"{version}; resume with the release that wrote it")
+        if state["layout"] != self._table.digest():
             raise ValueError(
-                f"expected a state of version {STATE_VERSION}, got {state.get('version')!r}; "
-                f"resume with the release that wrote it"
-            )
-        if state["layout"] != self._layout():
-            raise ValueError(
-                f"expected a state of the same parameters and blocks, got layout "
-                f"{state['layout'][:8]} for {self._layout()[:8]}; make the decay with the same "
-                f"model, select and blocks, or start without this state:\n{self._table}"
+                f"expected a state of the parameters and blocks below, got one of others; make "
+                f"the decay with the same model, select and blocks:\n{self._table}"
             )
         self._count = int(state["count"])
         self._owed = [float(rate) for rate in state["owed"]]
@@ -235,27 +224,23 @@ class LowRankDecay:
 
     @torch.no_grad()
     def _decay(self, rates: list[Rate]) -> None:
+        # Views are taken anew, because moving a model to another device replaces its storage.
         pieces = [
             Piece(f"{row.role.name}#{index}", view, rate)
             for row, rate in zip(self._table.selected, rates)
-            if row.blocks is not None
-            for index, view in enumerate(row.blocks.split(row.parameter.detach()))
+            for index, view in enumerate(row.views())
         ]
         for group in stacks(pieces):
             counts = [piece.count for piece in group]
             before = stack_views(group)
-            after, rho = decay_step(
-                before,
-                stack_rates(group),
-                self._stacked_rho(group),
-                scale=self.scale,
-                method=self.method,
-                steps=self.steps,
-            )
-            self._warn_of_lost_updates(group[0].view.dtype, before, after)
-            for piece, new, memory in zip(group, after.split(counts), rho.split(counts)):
+            memory, settings = self._stacked_rho(group), (self.scale, self.method, self.steps)
+            after, memory = decay_step(before, stack_rates(group), memory, *settings)
+            if not self._checked_precision and group[0].view.dtype.itemsize < 4:
+                self._checked_precision = True  # once, because it waits for the device
+                warn_of_lost_updates(group[0].view.dtype, before, after, self.every)
+            for piece, new, rho in zip(group, after.split(counts), memory.split(counts)):
                 piece.view.copy_(new.view(piece.view.shape))
-                self._rho[piece.key] = memory
+                self._rho[piece.key] = rho
 
     def _stacked_rho(self, group: list[Piece]) -> Tensor:
         rank, device = min(group[0].view.shape[-2:]), group[0].view.device
@@ -263,40 +248,3 @@ class LowRankDecay:
         return torch.cat(
             [self._rho.get(piece.key, full.expand(piece.count)).to(device) for piece in group]
         )
-
-    def _layout(self) -> str:
-        """Digest of names, shapes and blocks."""
-        described = [
-            (row.role.name, tuple(row.parameter.shape), row.blocks and asdict(row.blocks))
-            for row in self._table.selected
-        ]
-        return hashlib.sha256(json.dumps(described).encode()).hexdigest()
-
-    def _warn_of_weight_decay(self, groups: Mapping[int, Mapping[str, Any]]) -> None:
-        decayed = {
-            row.role.name: groups[id(row.parameter)].get("weight_decay", 0)
-            for row in self._table.selected
-        }
-        twice = {name: float(value) for name, value in decayed.items() if value}
-        if twice:
-            name, value = next(iter(twice.items()))
-            warnings.warn(
-                f"the optimizer also decays {len(twice)} of the low-rank-decayed parameters "
-                f"(weight_decay={value} on {name}): both act. Unless this is meant, put them in a "
-                f"group with weight_decay=0",
-                stacklevel=3,
-            )
-
-    def _warn_of_lost_updates(self, dtype: torch.dtype, before: Tensor, after: Tensor) -> None:
-        if self._checked_precision or dtype.itemsize > 2:
-            return
-        self._checked_precision = True  # once: the comparison below waits for the device
-        change = float((after - before).norm() / before.norm())
-        smallest = torch.finfo(dtype).eps / 4  # half the spacing of numbers just below a power of 2
-        if change < smallest:
-            warnings.warn(
-                f"a relative change of {change:.1e} a step is lost in {dtype} weights, which keep "
-                f"changes above {smallest:.1e}; train float32 master weights, or decay less often "
-                f"(every={self.every * math.ceil(smallest / max(change, 1e-12))})",
-                stacklevel=2,
-            )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
-from ..linalg.names import unknown_name
-from ..matrices import ParameterRole, named_tensors, parameter_roles
-from .blocks import BlockSpec, automatic_blocks
+from spectraledge.decay.blocks import BlockSpec, automatic_blocks
+from spectraledge.linalg.names import unknown_name
+from spectraledge.matrices import ParameterRole, named_tensors, parameter_roles
 
 __all__ = ["SELECTIONS", "Blocks", "DecayTable", "Row", "Select", "select_parameters"]
 
@@ -51,6 +53,10 @@ class Row:
         """True when the parameter is decayed."""
         return self.blocks is not None
 
+    def views(self) -> tuple[Tensor, ...]:
+        """The blocks that are decayed, as views of the parameter that record no gradients."""
+        return self.blocks.split(self.parameter.detach()) if self.blocks else ()
+
 
 @dataclass(frozen=True)
 class DecayTable:
@@ -71,6 +77,14 @@ class DecayTable:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
             for line in lines
         )
+
+    def digest(self) -> str:
+        """Hash of the names, shapes and blocks that are decayed."""
+        described = [
+            (row.role.name, tuple(row.parameter.shape), row.blocks and asdict(row.blocks))
+            for row in self.selected
+        ]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
     @staticmethod
     def _cells(row: Row) -> tuple[str, ...]:

@@ -1,28 +1,31 @@
-"""The error for an unknown method name, worded the same everywhere."""
+"""The check for a known method name, with the same error everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-__all__ = ["unknown_name"]
+__all__ = ["check_name"]
 
 
-def unknown_name(kind: str, got: str, known: Sequence[str]) -> ValueError:
-    """A ValueError that lists the known names and the closest one.
+def check_name(kind: str, got: str, known: Sequence[str]) -> None:
+    """Refuse an unknown name with an error that lists the known ones and the closest.
 
     Args:
         kind: What is named, e.g. ``"method"``.
-        got: The unknown name.
-        known: The names that would have been accepted.
+        got: The name to check.
+        known: The names accepted.
 
-    Returns:
-        The error, for the caller to raise.
+    Raises:
+        ValueError: If the name is not among the known ones.
 
     Example:
-        >>> str(unknown_name("method", "svf", ("svd", "huber")))
-        "unknown method 'svf'; known: svd, huber; did you mean 'svd'?"
+        >>> check_name("method", "svf", ("svd", "huber"))
+        Traceback (most recent call last):
+        ValueError: unknown method 'svf'; known: svd, huber; did you mean 'svd'?
     """
+    if got in known:
+        return
     close = get_close_matches(str(got), known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"unknown {kind} {got!r}; known: {', '.join(known)}{hint}")
+    raise ValueError(f"unknown {kind} {got!r}; known: {', '.join(known)}{hint}")

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import unknown_name
+from spectraledge.linalg.names import check_name
 
 __all__ = ["Normaliser", "frobenius_norm", "normaliser_value"]
 
@@ -85,9 +85,7 @@ def unit_gram(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def relative_bound(gram: Tensor, normaliser: Normaliser) -> Tensor:
     """``N / ||W||_F`` in float64 from the Gram matrix of the unit matrix."""
-    known = get_args(Normaliser)
-    if normaliser not in known:
-        raise unknown_name("normaliser", normaliser, known)
+    check_name("normaliser", normaliser, get_args(Normaliser))
     fourth = frobenius_norm(gram)  # sum of the fourth powers of the singular values, rooted
     if normaliser == "frobenius":
         return MARGIN * torch.where(fourth.isfinite(), (fourth > 0).double(), fourth)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import unknown_name
+from spectraledge.linalg.names import check_name
 from spectraledge.linalg.normalisers import (
     Normaliser,
     as_tall,
@@ -24,7 +24,6 @@ from spectraledge.linalg.normalisers import (
     unit_gram,
 )
 from spectraledge.linalg.schedules import (
-    Halley,
     Row,
     Schedule,
     halley,
@@ -92,9 +91,7 @@ def polar_factor(
         >>> polar_factor(W).diagonal().tolist()
         [1.0, 1.0, 0.0]
     """
-    known = get_args(PolarMethod)
-    if method not in known:
-        raise unknown_name("method", method, known)
+    check_name("method", method, get_args(PolarMethod))
     if steps is not None and method not in SCHEDULES:
         raise ValueError(
             f"method {method!r} has no steps, got steps={steps}; leave it out or choose one of "
@@ -177,5 +174,5 @@ def _exact(matrix: Tensor) -> Tensor:
     U, S, Vh = torch.linalg.svd(safe, full_matrices=False)
     # Directions of zero singular values are arbitrary: the subgradient of least norm drops them.
     cutoff = max(matrix.shape[-2:]) * torch.finfo(work.dtype).eps * S[..., :1]
-    kept = (S > cutoff).to(work.dtype)
+    kept = (cutoff < S).to(work.dtype)
     return ((U * kept[..., None, :]) @ Vh).to(matrix.dtype)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import unknown_name
+from spectraledge.linalg.names import check_name
 from spectraledge.linalg.normalisers import (
     as_tall,
     frobenius_norm,
@@ -88,9 +88,7 @@ def soft_threshold_singular_values(
         >>> soft_threshold_singular_values(W, 0.5).diagonal().tolist()
         [1.5, 0.5, 0.0]
     """
-    known = get_args(ProximalMethod)
-    if method not in known:
-        raise unknown_name("method", method, known)
+    check_name("method", method, get_args(ProximalMethod))
     if not isinstance(amount, Tensor) and amount < 0:
         raise ValueError(f"expected amount >= 0, got amount={amount}; decay cannot be negative")
     if method == "svd" and steps is not None:

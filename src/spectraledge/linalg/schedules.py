@@ -110,9 +110,7 @@ class Halley:
         dtype = torch.promote_types(A.dtype, torch.float32)  # no Cholesky in half precision
         eye = torch.eye(A.shape[-1], dtype=dtype, device=A.device)
         # The upper factor: for the lower one torch copies twice more on CPU.
-        factor, _ = torch.linalg.cholesky_ex(
-            torch.add(eye, A.to(dtype), alpha=self.c), upper=True
-        )
+        factor, _ = torch.linalg.cholesky_ex(torch.add(eye, A.to(dtype), alpha=self.c), upper=True)
         inverse = torch.cholesky_inverse(factor, upper=True).to(matrix.dtype)
         tail = self.b / self.c
         return torch.baddbmm(matrix, matrix, inverse, beta=tail, alpha=self.a - tail)
@@ -157,7 +155,7 @@ def gain(schedule: Sequence[Row]) -> float:
         >>> round(gain(newton_schulz(5)), 2)
         7.59
     """
-    return prod(row.a for row in schedule)
+    return prod([row.a for row in schedule])
 
 
 def newton_schulz(steps: int) -> Schedule:

@@ -24,6 +24,10 @@ class ModelSpec(Protocol):
         """Return a freshly initialised module; the same seed gives the same weights."""
         ...
 
+    def __hash__(self) -> int:
+        """Equal recipes hash alike, as frozen dataclasses do."""
+        ...
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:

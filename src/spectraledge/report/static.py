@@ -17,7 +17,7 @@ from spectraledge.report.atomic import replace_text
 from spectraledge.report.axes import Axes, Reference
 from spectraledge.report.colours import colour_of
 from spectraledge.report.plots.layout import GRID, INK, QUIET, stretches
-from spectraledge.report.plots.over_steps import band_outline
+from spectraledge.report.plots.over_steps import band_outline, lowest_positive
 from spectraledge.report.scale import Scale
 
 __all__ = ["Panel", "write_svg"]
@@ -99,6 +99,7 @@ def _panel(panel: Panel, number: int, left: int, top: int, colours: Mapping[str,
     y = Scale.fit(np.concatenate(seen), axes.y_range, axes.log_y, top + HEIGHT, -HEIGHT, 0.04)
     area = f'x="{left}" y="{top}" width="{WIDTH}" height="{HEIGHT}"'
     middle = top + HEIGHT / 2
+    low = lowest_positive(series)
     return [
         _text(left, top - 14, panel.title, 'font-size="14" font-weight="600"'),
         *_grid(x, y, left, top),
@@ -107,7 +108,7 @@ def _panel(panel: Panel, number: int, left: int, top: int, colours: Mapping[str,
               f'{left - 48} {middle})"', "middle"),
         f'<clipPath id="area{number}"><rect {area}/></clipPath><g clip-path="url(#area{number})">',
         *(_reference(r, x, y, left, top) for r in panel.references),
-        *(part for c in series for part in _curve(c, colour_of(c.arm, colours), axes, x, y)),
+        *(part for c in series for part in _curve(c, colour_of(c.arm, colours), axes, low, x, y)),
         f'</g><rect {area} fill="none" stroke="#aab4bc"/>',
     ]  # fmt: skip
 
@@ -129,9 +130,9 @@ def _grid(x: Scale, y: Scale, left: int, top: int) -> list[str]:
     return parts
 
 
-def _curve(curve: Curve, colour: str, axes: Axes, x: Scale, y: Scale) -> list[str]:
+def _curve(curve: Curve, colour: str, axes: Axes, low: float, x: Scale, y: Scale) -> list[str]:
     line = f'fill="none" stroke="{colour}" stroke-linejoin="round"{DASHES[curve.dash]}'
-    bands = [_path(x(steps), y(ends)) for steps, ends in band_outline(curve, axes)]
+    bands = [_path(x(steps), y(ends)) for steps, ends in band_outline(curve, axes, low)]
     seeds = [_path(x(curve.steps), y(values)) for values in curve.values]
     crosses = [_cross(x(curve.steps)[end], y(curve.values)[row, end])
                for row, end in curve.early_ends]  # fmt: skip

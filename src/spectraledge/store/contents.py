@@ -155,14 +155,13 @@ class Contents(ABC):
 
     def _read(self, name: str) -> bytes:
         folder = self.path
+        if (folder / manifest.DONE).exists():
+            return manifest.read(folder, name)
         try:
-            data = (folder / name).read_bytes()
+            return (folder / name).read_bytes()
         except FileNotFoundError as error:
             found = ", ".join(file_names(folder)) or "no file"
             raise FileNotFoundError(f"no {name} in {folder}; it holds {found}") from error
-        if (folder / manifest.DONE).exists():
-            manifest.check(folder, name, data)
-        return data
 
     def _names(self) -> list[str]:
         # In a finished run a file counts once it is listed: a killed `write_reading` leaves more.

@@ -78,7 +78,7 @@ def problems(folder: Path) -> list[str]:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Paths of all files below `folder`, as text in order; leftovers of killed writers left out."""
+    """Paths of the files below `folder`, in order, without leftovers of killed writers."""
     files = [path for path in folder.rglob("*") if path.is_file() and not is_unfinished(path)]
     return sorted(path.relative_to(folder).as_posix() for path in files)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from spectraledge.store.atomic import is_unfinished, replace_bytes
 from spectraledge.store.damage import DamagedError
 
-__all__ = ["DONE", "amend", "check", "entries", "problems", "seal"]
+__all__ = ["DONE", "amend", "entries", "problems", "read", "seal"]
 
 DONE = "done"
 
@@ -62,34 +62,30 @@ def entries(folder: Path) -> dict[str, Entry]:
 def problems(folder: Path) -> list[str]:
     """What differs between a finished run and its ``done``: empty if nothing does."""
     try:
-        expected = entries(folder)
+        listed = sorted(entries(folder).items())
     except DamagedError as error:
         return list(error.reasons)
-    return [
-        problem
-        for name, entry in sorted(expected.items())
-        if (problem := _problem(folder, name, entry))
-    ]
+    return [problem for name, entry in listed for problem in _problems(folder, name, entry)]
 
 
-def check(folder: Path, name: str, data: bytes) -> None:
-    """Refuse content that is not what ``done`` lists.
+def read(folder: Path, name: str) -> bytes:
+    """Content of a file of a finished run, compared with ``done``.
 
     Args:
         folder: A folder with ``done``.
         name: Path of the file below it.
-        data: The content found there.
+
+    Returns:
+        The content, of the size and hash recorded.
 
     Raises:
-        FileNotFoundError: If ``done`` does not list the file: its writing never ended.
-        DamagedError: If the content has another size or hash.
+        FileNotFoundError: If ``done`` does not list the file.
+        DamagedError: If the file is lost, cut short or altered.
     """
     listed = entries(folder)
     if name not in listed:
-        raise FileNotFoundError(f"{name} is no part of the finished run {folder}")
-    difference = _difference(name, data, listed[name])
-    if difference:
-        raise DamagedError(folder, [difference])
+        raise FileNotFoundError(f"no {name} in {folder}; it holds {', '.join(sorted(listed))}")
+    return _read(folder, name, listed[name])
 
 
 def amend(folder: Path, name: str, data: bytes) -> None:
@@ -111,11 +107,23 @@ def _entry(data: bytes) -> Entry:
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _problem(folder: Path, name: str, entry: Entry) -> str | None:
+def _read(folder: Path, name: str, entry: Entry) -> bytes:
     try:
-        return _difference(name, (folder / name).read_bytes(), entry)
+        data = (folder / name).read_bytes()
     except OSError as error:
-        return f"{name} is missing ({error.strerror})"
+        raise DamagedError(folder, [f"{name} is missing ({error.strerror})"]) from error
+    difference = _difference(name, data, entry)
+    if difference:
+        raise DamagedError(folder, [difference])
+    return data
+
+
+def _problems(folder: Path, name: str, entry: Entry) -> Sequence[str]:
+    try:
+        _read(folder, name, entry)
+    except DamagedError as error:
+        return error.reasons
+    return ()
 
 
 def _difference(name: str, data: bytes, entry: Entry) -> str | None:

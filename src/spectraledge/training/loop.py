@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -64,12 +64,15 @@ class Trainer:
         self._lr = self._lr.to(theta.device)
         self._loss = torch.full((problem.runs,), torch.nan, device=theta.device)
 
-    def snapshots(self, record: Cadence | None = None) -> Iterator[Snapshot]:
+    def snapshots(
+        self, record: Cadence | None = None, on_step: Callable[[int], None] | None = None
+    ) -> Iterator[Snapshot]:
         """Train to the end and yield a snapshot at the recorded steps.
 
         Args:
             record: At which steps; the spec's ``record_every`` if None. The last step always is
                 recorded; step 0 is, unless training resumes.
+            on_step: Called with the number of steps taken after each step, e.g. for a display.
 
         Yields:
             Snapshots in order. `state` is consistent with the last one yielded, so it can be
@@ -81,6 +84,8 @@ class Trainer:
             yield self._snapshot()
         while self.state.step < first.steps:
             self.step_()
+            if on_step is not None:
+                on_step(self.state.step)
             if cadence(self.state.step) or self.state.step == first.steps:
                 snapshot = self._snapshot()
                 for part in self.state.parts.values():

@@ -1,15 +1,17 @@
-"""Low-rank decay as a link of the update chain, over all chosen matrices of all runs at once."""
+"""Low-rank decay as a link of the update chain: all chosen matrices of all runs at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from itertools import groupby
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from spectraledge.linalg import published_step, soft_threshold_singular_values
+from spectraledge.decay.amount import DecayMethod, DecayScale, check_method, check_scale
+from spectraledge.decay.functional import decay_step
 from spectraledge.snapshots import Layout
 from spectraledge.updates.base import Clock, Groups, State, Update, check_range, group_names
 
@@ -18,44 +20,103 @@ __all__ = ["LowRank"]
 
 @dataclass(frozen=True)
 class LowRank(Update):
+    """W ← W − τ U f(Σ/τ) Vᵀ: every singular value loses τ, and stops at zero.
+
+    The decay of `spectraledge.decay.LowRankDecay`, for the batched trainer. Put it after the
+    optimizer's step, as published. τ is ``rate`` on the ``absolute`` scale, ``rate · σ₁`` on the
+    ``spectral`` one, and on the ``adaptive`` one such that the step is ``rate · ‖W‖_F`` long, with
+    ``rate = strength · lr`` if coupled and ``strength`` otherwise.
+    Source: Li (2026), arXiv 2606.04405; ``method="published", scale="absolute", coupled=False`` is
+    the released code of Ji and Song (2025).
+
+    Args:
+        strength: Decay per step (and per unit learning rate, if coupled), >= 0.
+        scale: ``adaptive``, ``absolute`` or ``spectral``.
+        coupled: Whether the learning rate multiplies the strength.
+        method: How the singular values are thresholded; see `spectraledge.decay`.
+        every: Apply every so many steps, with the sum of the amounts, >= 1. With no gradient in
+            between this is the same; it is cheaper by this factor.
+        on: Group of parameters.
+        heads: Cut the rows of each matrix into this many blocks, decayed one by one; right for
+            per-head QK-norm. 1 decays whole matrices, right for full-width QK-norm.
+
+    Raises:
+        ValueError: For numbers out of range or unknown names; at ``init`` for a group with
+            tensors that are not matrices or do not divide into heads.
+    """
+
     strength: float
-    scale: Literal["adaptive", "absolute", "spectral"] = "adaptive"
+    scale: DecayScale = "adaptive"
     coupled: bool = True
-    method: str = "floored"
+    method: DecayMethod = "auto"
     every: int = 1
     on: str = "qk"
+    heads: int = 1
 
     part: ClassVar[str | None] = "low_rank"
     compiled: ClassVar[bool] = False
 
-    def constants(self, theta, layout, groups):
+    def __post_init__(self) -> None:
+        check_range("LowRank", strength=self.strength)
+        check_range("LowRank", low=1, every=self.every, heads=self.heads)
+        check_method(self.method)
+        check_scale(self.scale)
+
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """Rows (start, outputs, inputs) of the matrices, equal shapes together."""
         names = group_names("LowRank", self.on, groups)
-        self_spans = {}
-        return {n: torch.tensor([layout.span(n).start, *layout.shapes[layout.names.index(n)]]) for n in names}
+        shapes = dict(zip(layout.names, layout.shapes))
+        for name in names:
+            if len(shapes[name]) != 2 or shapes[name][0] % self.heads:
+                raise ValueError(
+                    f"LowRank: expected matrices whose rows divide into heads={self.heads}, got "
+                    f"{name} of shape {shapes[name]} in group {self.on!r}"
+                )
+        places = [(layout.span(name).start, *shapes[name]) for name in names]
+        return {"places": torch.tensor(sorted(places, key=lambda place: place[1:]))}
 
-    def init(self, theta, layout, groups):
-        k = len(group_names("LowRank", self.on, groups))
-        return {"due": torch.zeros(theta.shape[0], 1, dtype=torch.float64), "rho": torch.full((theta.shape[0], k), 128.0, dtype=torch.float64)}
+    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """Rates that fell due since the last application, and the memory of the adaptive scale."""
+        places = self.constants(theta, layout, groups)["places"]
+        runs = theta.shape[0]
+        rank = [min(rows // self.heads, columns) for _, rows, columns in places.tolist()]
+        rho = torch.tensor(rank, dtype=torch.float64, device=theta.device)
+        return {
+            "due": torch.zeros(runs, 1, dtype=torch.float64, device=theta.device),
+            "rho": rho.repeat_interleave(self.heads).expand(runs, -1).clone(),
+        }
 
-    def apply_(self, theta, gradient, state, hyper, clock):
-        rate = hyper["strength"] * (clock.lr if self.coupled else clock.active)
-        state["due"].add_(rate)
+    def apply_(
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Tensor],
+        clock: Clock,
+    ) -> None:
+        """One step, in place."""
+        state["due"].add_(hyper["strength"] * (clock.lr if self.coupled else clock.active))
         if clock.index % self.every:
             return
-        views = []
-        for n, c in hyper.items():
-            if n == "strength":
-                continue
-            s, a, b = c.tolist()
-            views.append(theta[:, s:s + a * b].view(-1, a, b))
-        W = torch.stack(views, 1)
-        amount = state["due"].expand(-1, len(views)).clone()
-        if self.scale == "adaptive":
-            amount = amount * torch.linalg.matrix_norm(W).double() / state["rho"].sqrt()
-        new = published_step(W, amount) if self.method == "published" else soft_threshold_singular_values(W, amount, method=self.method)
-        if self.scale == "adaptive":
-            X2 = ((W - new) / amount.clamp_min(1e-30)[..., None, None]).square().sum((-1, -2)).double()
-            state["rho"].copy_(torch.where(amount > 0, X2.clamp_min(1.0), state["rho"]))
-        for i, v in enumerate(views):
-            v.copy_(new[:, i])
+        first = 0
+        for shape, places in groupby(hyper["places"].tolist(), key=lambda place: place[1:]):
+            views = [self._blocks(theta, start, *shape) for start, *_ in places]
+            last = first + self.heads * len(views)
+            self._decay_(views, state["due"], state["rho"][:, first:last])
+            first = last
         state["due"].zero_()
+
+    def _blocks(self, theta: Tensor, start: int, rows: int, columns: int) -> Tensor:
+        flat = theta[:, start : start + rows * columns]
+        return flat.view(-1, self.heads, rows // self.heads, columns)
+
+    def _decay_(self, views: list[Tensor], due: Tensor, rho: Tensor) -> None:
+        matrices = torch.cat(views, dim=1)
+        rate = due.expand(rho.shape)
+        decayed, memory = decay_step(matrices, rate, rho, self.scale, self.method)
+        # A rate of zero must leave every bit alone, which a matrix decomposition would not.
+        live = rate > 0
+        rho.copy_(torch.where(live, memory, rho))
+        result = torch.where(live[..., None, None], decayed, matrices)
+        for view, piece in zip(views, result.split(self.heads, dim=1)):
+            view.copy_(piece)

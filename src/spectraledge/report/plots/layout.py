@@ -142,6 +142,9 @@ def _axis(label: str, log: bool, limits: tuple[float, float] | None) -> dict[str
     }  # fmt: skip
     if log:
         axis |= {"exponentformat": "power", "tickfont": {"size": 12}}
+    if log and limits is not None and limits[1] < 1000 * limits[0]:
+        # Written out, "2k" between the powers of ten; plotly would write a small "2".
+        axis |= {"dtick": "D2", "tickformat": "~s" if limits[0] >= 1 else "~g"}
     if limits is not None:
         axis["range"] = [log10(end) for end in limits] if log else list(limits)
     return axis

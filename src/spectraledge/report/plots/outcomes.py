@@ -85,9 +85,11 @@ def dots_with_intervals(
         traces += [of_arm(outcome.arm, {"showlegend": False, **trace}) for trace in drawn]
         labels.append(_row_label(outcome, row, censored_as))
     layout = base_layout(axes) | reference_layout(references, axes)
-    layout["annotations"] = labels + layout["annotations"]
+    # Reference labels go above the plot: inside it they would meet the labels of the rows.
+    above = {"textangle": 0, "xanchor": "center", "yanchor": "bottom"}
+    layout["annotations"] = labels + [mark | above for mark in layout["annotations"]]
     layout["yaxis"] |= {"showticklabels": False, "showgrid": False, "ticks": "", "showline": False}
-    layout["margin"] |= {"l": 14}
+    layout["margin"] |= {"l": 14, "t": 26 if references else 12}
     height = ROW_PIXELS * rows + FRAME_PIXELS
     return Figure(title, caption, {"data": traces, "layout": layout}, height=height, half=half)
 

@@ -23,7 +23,7 @@ from spectraledge.report.plots.layout import (
     translucent,
 )
 
-__all__ = ["band_outline", "curves"]
+__all__ = ["band_outline", "curves", "lowest_positive"]
 
 
 def curves(
@@ -64,18 +64,19 @@ def curves(
     if not series:
         raise ValueError(f"expected at least one curve in figure {title!r}, got none")
     traces: list[Trace] = []
-    named: set[str] = set()
+    floor = lowest_positive(series)
+    # The legend shows the first solid line of each arm, or its first line.
+    named = {c.arm: c for c in sorted(reversed(series), key=lambda c: c.dash == "solid")}
     for curve in series:
         colour = colour_of(curve.arm, colours)
-        centre = _centre(curve, colour, axes) | {"showlegend": curve.arm not in named}
+        centre = _centre(curve, colour, axes) | {"showlegend": curve is named[curve.arm]}
         hidden = [
-            *_band(curve, colour, axes),
+            *_band(curve, colour, axes, floor),
             _seeds(curve, colour, axes),
             *_ends(curve, colour, axes),
         ]
         traces += [of_arm(curve.arm, {"showlegend": False, **trace}) for trace in hidden]
         traces.append(of_arm(curve.arm, centre))
-        named.add(curve.arm)
     layout = base_layout(_with_room(axes, series)) | reference_layout(references, axes)
     if axes.log_y and _decades(series) < 3:
         # Written out, "20" between the powers of ten; plotly would write a small "2".
@@ -85,10 +86,15 @@ def curves(
 
 def _with_room(axes: Axes, series: Sequence[Curve]) -> Axes:
     # Left alone, plotly ends a linear axis on the last step and drops the label there.
-    if axes.x_range is not None or axes.log_x:
+    steps = np.concatenate([curve.steps for curve in series])
+    if axes.log_x:
+        steps = steps[steps > 0]
+    if axes.x_range is not None or not steps.size:
         return axes
-    first = min(float(curve.steps[0]) for curve in series)
-    last = max(float(curve.steps[-1]) for curve in series)
+    first, last = float(steps.min()), float(steps.max())
+    if axes.log_x:
+        room = max((last / first) ** 0.015, 1.01)
+        return replace(axes, x_range=(first / room, last * room))
     room = 0.015 * (last - first) or 0.5
     return replace(axes, x_range=(first - room, last + room))
 
@@ -98,13 +104,34 @@ def _decades(series: Sequence[Curve]) -> float:
     return float(np.log10(positive.max() / positive.min())) if positive.size else 0.0
 
 
-def band_outline(curve: Curve, axes: Axes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def lowest_positive(series: Sequence[Curve]) -> float:
+    """Smallest positive number among all lines of a figure.
+
+    Args:
+        series: Curves.
+
+    Returns:
+        The number, or 1 if there is none.
+    """
+    lines = [
+        line
+        for curve in series
+        for line in (curve.values.ravel(), curve.middle, curve.lower, curve.upper)
+        if line is not None
+    ]
+    seen = np.concatenate(lines)
+    positive = seen[np.isfinite(seen) & (seen > 0)]
+    return float(positive.min()) if positive.size else 1.0
+
+
+def band_outline(curve: Curve, axes: Axes, floor: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Closed outlines of the interval band, one for every stretch of steps that has one.
 
     Args:
         curve: A curve, with or without a band.
-        axes: On a logarithmic vertical axis a lower end at or below 0 has no place; it is put at
-            the smallest positive number of the curve, so that the band reaches down to there.
+        axes: Axes of the figure.
+        floor: Where a lower end at or below 0 goes on a logarithmic vertical axis, which has no
+            place for it: `lowest_positive` of the figure, so that the band leaves at the bottom.
 
     Yields:
         Horizontal and vertical coordinates of an outline: along the lower end and back.
@@ -117,9 +144,7 @@ def band_outline(curve: Curve, axes: Axes) -> Iterator[tuple[np.ndarray, np.ndar
         there &= curve.steps > 0
     if axes.log_y:
         there &= upper > 0
-        positive = [line[line > 0] for line in (curve.values.ravel(), lower, upper)]
-        lower = np.where(lower > 0, lower, np.min(np.concatenate(positive), initial=np.inf))
-        lower = np.minimum(lower, upper)
+        lower = np.where(lower > 0, lower, np.minimum(floor, upper))
     for part in stretches(there):
         steps = curve.steps[part]
         yield (
@@ -128,8 +153,8 @@ def band_outline(curve: Curve, axes: Axes) -> Iterator[tuple[np.ndarray, np.ndar
         )
 
 
-def _band(curve: Curve, colour: str, axes: Axes) -> Iterator[Trace]:
-    outlines = list(band_outline(curve, axes))
+def _band(curve: Curve, colour: str, axes: Axes, floor: float) -> Iterator[Trace]:
+    outlines = list(band_outline(curve, axes, floor))
     if outlines:
         yield {
             "x": [number for x, _ in outlines for number in [*numbers(x), None]],
