@@ -247,10 +247,8 @@ def _kind_by_module(place: _Place) -> tuple[ParameterKind, str, str] | None:
         return "norm", "", f"parameter of {owner_class}"
     if place.dimensions < 2:
         named_norm = owner is None and any(_NORM_NAME.fullmatch(c) for c in place.path)
-        kind: ParameterKind = (
-            "bias" if _ANYWHERE.get(place.attribute, ("", ""))[0] == "bias" else "other"
-        )
-        return "norm" if named_norm else kind, "", "a vector"
+        bias = _ANYWHERE.get(place.attribute, ("", ""))[0] == "bias"
+        return "norm" if named_norm else "bias" if bias else "other", "", "a vector"
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         kind, part = _ANYWHERE.get(place.attribute, ("embedding", ""))
         return "position" if kind == "position" else "embedding", part, f"weight of {owner_class}"

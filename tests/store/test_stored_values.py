@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.torch import save
 
 from spectraledge.store import DamagedError
+from spectraledge.store.checksum import Block, checksum
 from spectraledge.store.tables import table_from_bytes, table_to_bytes
 from spectraledge.store.tensors import tensors_from_bytes, tensors_to_bytes
 
@@ -64,6 +65,18 @@ def test_a_tensor_file_without_checksum_is_refused():
 def test_the_checksum_key_is_kept_free(write):
     with pytest.raises(ValueError, match="'sha256' in the metadata is kept"):
         write({}, {"sha256": "x"})
+
+
+def test_the_checksum_covers_all_a_reader_gets_in_any_order():
+    block, other = Block("w", "int8", (2, 1), b"ab"), Block("b", "int8", (1,), b"c")
+    whole = checksum([block, other], {"k": "v"})
+    assert checksum([other, block], {"k": "v"}) == whole
+    changed = [
+        checksum([block._replace(**change), other], {"k": "v"})
+        for change in ({"name": "x"}, {"kind": "uint8"}, {"shape": (1, 2)}, {"values": b"ax"})
+    ]
+    changed += [checksum([block], {"k": "v"}), checksum([block, other], {"k": "x"})]
+    assert len({whole, *changed}) == 7
 
 
 def test_the_key_of_shapes_is_kept_free():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import unknown_name
-from spectraledge.linalg.normalisers import frobenius_norm, unit_gram
-from spectraledge.linalg.polar import polar_factor
+from spectraledge.linalg import frobenius_norm, polar_factor
+from spectraledge.linalg.names import check_name
+from spectraledge.linalg.normalisers import unit_gram
 
-__all__ = ["DecayMethod", "DecayScale", "check_method", "check_scale", "decay_amount"]
+__all__ = ["DecayMethod", "DecayScale", "check_method", "decay_amount"]
 
 DecayMethod = Literal["auto", "floored", "svd", "huber", "two_sign", "published"]
 DecayScale = Literal["adaptive", "absolute", "spectral"]
@@ -66,7 +65,7 @@ def decay_amount(
         0.1
     """
     check_method(method)
-    check_scale(scale)
+    check_name("scale", scale, get_args(DecayScale))
     rate = torch.as_tensor(rate, dtype=torch.float64, device=matrix.device)
     if scale == "absolute":
         return rate.expand(matrix.shape[:-2])
@@ -96,22 +95,12 @@ def check_method(method: str, steps: int | None = None) -> None:
     Raises:
         ValueError: If the name is unknown or the method takes no steps.
     """
-    _check_known("method", method, get_args(DecayMethod))
+    check_name("method", method, get_args(DecayMethod))
     if steps is not None and (method in ("svd", "published") or steps < 1):
         raise ValueError(
             f"expected steps >= 1 for a polynomial method, got steps={steps} for {method!r}; "
             f"leave steps out or choose 'floored', 'huber' or 'two_sign'"
         )
-
-
-def check_scale(scale: str) -> None:
-    """Refuse an unknown scale."""
-    _check_known("scale", scale, get_args(DecayScale))
-
-
-def _check_known(kind: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise unknown_name(kind, name, known)
 
 
 def _exact_amount(spectrum: Tensor, rate: Tensor) -> Tensor:

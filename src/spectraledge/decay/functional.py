@@ -10,8 +10,7 @@ from torch import Tensor
 
 from spectraledge.decay.amount import DecayMethod, DecayScale, check_method, decay_amount
 from spectraledge.decay.blocks import BlockSpec
-from spectraledge.linalg.normalisers import frobenius_norm
-from spectraledge.linalg.proximal import published_step, soft_threshold_singular_values
+from spectraledge.linalg import frobenius_norm, published_step, soft_threshold_singular_values
 
 __all__ = ["decay_step", "low_rank_decay_", "low_rank_decayed"]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from spectraledge.decay.amount import DecayMethod, DecayScale, check_method, check_scale
+from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
 from spectraledge.decay.cautions import warn_of_lost_updates, warn_of_weight_decay
 from spectraledge.decay.functional import decay_step
 from spectraledge.decay.selection import Blocks, DecayTable, Select, select_parameters
 from spectraledge.decay.stacks import Piece, Rate, stack_rates, stack_views, stacks
+from spectraledge.linalg.names import check_name
 
 __all__ = ["LowRankDecay"]
 
@@ -80,7 +81,7 @@ class LowRankDecay:
         blocks: Blocks = None,
     ) -> None:
         check_method(method, steps)
-        check_scale(scale)
+        check_name("scale", scale, get_args(DecayScale))
         if every < 1:
             raise ValueError(f"expected every >= 1, got every={every}; 1 decays at each step")
         self.strength = strength

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from spectraledge.decay.blocks import BlockSpec, automatic_blocks
-from spectraledge.linalg.names import unknown_name
+from spectraledge.linalg.names import check_name
 from spectraledge.matrices import ParameterRole, named_tensors, parameter_roles
 
 __all__ = ["SELECTIONS", "Blocks", "DecayTable", "Row", "Select", "select_parameters"]
@@ -212,9 +212,7 @@ def _check_select(select: Select, names: Sequence[str]) -> None:
     if callable(select):
         return
     if isinstance(select, str):
-        if select not in SELECTIONS:
-            error = unknown_name("select", select, tuple(SELECTIONS))
-            raise ValueError(f"{error}; or pass a list of regular expressions, or a callable")
+        check_name("select", select, (*SELECTIONS, "a list of regular expressions", "a callable"))
         return
     for expression in select:
         if not any(re.fullmatch(expression, name) for name in names):

@@ -154,7 +154,7 @@ class RunFolder(Contents):
         """
         self._write_json(ORIGIN, canonical_json(origin))
         folder = self.path
-        found = []
+        found = problems(folder)
         if found:
             raise DamagedError(folder, found)
         manifest.seal(folder, leave_out={CHECKPOINT, FAILURE})

@@ -107,6 +107,10 @@ class Problem:
         """
         return self.network.gradient(theta, tokens, labels)
 
+    def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
+        """Logits ``(R, B, classes)`` float32 at parameters ``(R, P)`` and tokens ``(R, B, T)``."""
+        return self.network.logits(theta, tokens)
+
     def evaluate(self, theta: Tensor) -> dict[str, Tensor]:
         """Loss and accuracy on every part and subset of each run's data.
 
@@ -199,6 +203,8 @@ class _Network:
         loss = partial(grad_and_value, has_aux=True)(self._loss)
         self._gradient = compiled(vmap(loss), execution)
         self._score = compiled(vmap(self._score_one), execution)
+        # Eager: compiling takes longer than the few calls that a measurement makes.
+        self.logits = vmap(self._logits)
 
     def gradient(self, *arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         gradient, (loss, accuracy) = self._gradient(*arguments)
