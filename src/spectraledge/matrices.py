@@ -247,7 +247,7 @@ def _kind_by_module(place: _Place) -> tuple[ParameterKind, str, str] | None:
         return "norm", "", f"parameter of {owner_class}"
     if place.dimensions < 2:
         named_norm = owner is None and any(_NORM_NAME.fullmatch(c) for c in place.path)
-        bias = _ANYWHERE.get(place.attribute, ("", ""))[0] == "bias"
+        bias = _ANYWHERE.get(place.attribute) == ("bias", "bias")
         return "norm" if named_norm else "bias" if bias else "other", "", "a vector"
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         kind, part = _ANYWHERE.get(place.attribute, ("embedding", ""))

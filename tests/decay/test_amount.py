@@ -52,17 +52,17 @@ def test_published_adaptive_step_has_the_norm_of_a_weight_decay_step() -> None:
 
 
 @pytest.mark.parametrize("method", ["floored", "huber", "two_sign"])
-def test_lagged_adaptive_step_keeps_the_norm_within_one_percent(method: str) -> None:
-    W, rho = matrix(32, 32), rate(32.0)
-    for step in range(150):
-        after, rho = decay_step(W, rate(0.01), rho, "adaptive", method)
-        ratio = float((W - after).norm() / W.norm()) / 0.01
-        # Full rank is assumed at the first step, whose direction then is a little shorter.
-        assert ratio <= 1.01
-        if step >= 5:
-            assert ratio == pytest.approx(1.0, abs=0.01)
-        W = after
-    assert rho < 10  # the rank has fallen, so the lag was really tested
+def test_lagged_adaptive_steps_have_the_norm_of_weight_decay_to_one_percent(method: str) -> None:
+    W, rho, ratios = matrix(24, 24), rate(24.0), []
+    for _ in range(400):
+        after, new = decay_step(W, rate(3e-3), rho, "adaptive", method)
+        ratios.append(float((W - after).norm() / W.norm()) / 3e-3)
+        # A singular value that reaches zero lowers rho by 1 before the amount follows; two may
+        # coincide, and the smooth knees of these methods add the drift of the other values.
+        assert abs(ratios[-1] - 1) < 1.2 / float(rho)
+        W, rho = after, new
+    assert sum(ratios) / len(ratios) == pytest.approx(1.0, abs=0.01)
+    assert rho < 12  # the rank has halved, so the lag was really tested
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -161,7 +161,8 @@ def test_table_prints_every_matrix_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"select": "kq"}, r"unknown select 'kq'; known: qk, .*; did you mean 'qk'\?; or pass a"),
+        ({"select": "kq"}, "unknown select 'kq'; known: qk, .* regular expressions, a callable"),
+        ({"select": "attn"}, r"a callable; did you mean 'attention'\?"),
         ({"select": [r"layers\.9\..*"]}, r"matches no whole parameter name; closest: layers"),
         (
             {"blocks": {"layers.0.q": BlockSpec()}},

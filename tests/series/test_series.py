@@ -26,13 +26,14 @@ def test_first_held_by_brute_force(values, patience):
 def test_first_held_below():
     steps = np.arange(4)
     assert (
-        first_held(steps, np.array([9.0, 3.0, 8.0, 2.0]), threshold=3, patience=1, below=True) == 1
+        first_held(steps, np.array([9.0, 3.0, 8.0, 2.0]), threshold=3.0, patience=1, below=True)
+        == 1
     )
 
 
 def test_patience_below_one_is_refused():
     with pytest.raises(ValueError, match="patience >= 1, got 0"):
-        first_held(np.arange(2), np.zeros(2), threshold=1, patience=0)
+        first_held(np.arange(2), np.zeros(2), threshold=1.0, patience=0)
 
 
 def test_t_interval_covers_the_mean():

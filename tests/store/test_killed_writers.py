@@ -76,7 +76,7 @@ def live_on(ready, root):
 
 def test_a_killed_writer_leaves_only_whole_files(tmp_path):
     draw = random.Random(0)
-    for _ in range(6):
+    for _ in range(5):
         child = start(write_on, tmp_path)
         time.sleep(draw.uniform(0, 0.1))
         kill(child)
@@ -91,7 +91,7 @@ def test_a_killed_writer_leaves_only_whole_files(tmp_path):
 
 def test_a_run_killed_at_any_point_of_its_life_is_never_damaged(tmp_path):
     draw = random.Random(1)
-    for _ in range(10):
+    for _ in range(8):
         child = start(live_on, tmp_path)
         time.sleep(draw.uniform(0, 0.06))
         kill(child)

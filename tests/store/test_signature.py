@@ -88,7 +88,12 @@ def test_golden_signature():
 
 
 def test_signature_is_the_same_in_another_process():
-    code = "from spectraledge.store import signature; print(signature({'b': 1.5, 'a': (1, 'x')}))"
+    """One where neither pyarrow nor safetensors is loaded: only reading and writing needs them."""
+    code = (
+        "import sys; from spectraledge.store import signature; "
+        "assert not {'pyarrow', 'safetensors'} & set(sys.modules); "
+        "print(signature({'b': 1.5, 'a': (1, 'x')}))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONHASHSEED": "7"},

@@ -39,8 +39,9 @@ def decay_amount(
     ``||W - W'||_F = rate ||W||_F``. For ``svd`` this is solved exactly,
     ``sum_i min(sigma_i, amount)^2 = rate^2 ||W||_F^2``; for ``published``, whose direction X does
     not depend on the amount, it is ``rate ||W||_F / ||X||_F``. For the other methods it is
-    ``rate ||W||_F / sqrt(rho)`` with the ``||X||_F^2`` of the previous step: never too strong at
-    the first step, and within 1 % after it as long as the spectrum changes slowly.
+    ``rate ||W||_F / sqrt(rho)`` with the ``||X||_F^2`` of the previous step. This lags by a step:
+    the norm is right to 1 % on average, and short by about ``1/(2 rho)`` in the one or two steps
+    in which a singular value reaches zero.
 
     Args:
         matrix: ``(..., m, n)``.

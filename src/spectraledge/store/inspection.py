@@ -61,8 +61,8 @@ def inspect(folder: Path) -> Status:
 def problems(folder: Path) -> list[str]:
     """Everything that is wrong with the files of a run.
 
-    A finished run is compared with its ``done``. The files of an unfinished one are opened: tensors,
-    tables and the spec carry a checksum of their own.
+    A finished run is compared with its ``done``. The files of an unfinished one are opened:
+    tensors, tables and the spec carry a checksum of their own.
 
     Args:
         folder: Folder of a run.

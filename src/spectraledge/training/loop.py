@@ -45,6 +45,7 @@ class Trainer:
         self, problem: Problem, *, record_parts: bool = False, state: TrainState | None = None
     ) -> None:
         self.problem = problem
+        self._fresh = state is None
         theta = problem.initial_parameters() if state is None else state.theta
         self.chain, states = chain(
             [spec.updates for spec in problem.specs],
@@ -80,7 +81,8 @@ class Trainer:
         """
         first = self.problem.specs[0]
         cadence = record or Every(first.record_every)
-        if self.state.step == 0:
+        if self._fresh:
+            self._fresh = False
             yield self._snapshot()
         while self.state.step < first.steps:
             self.step_()

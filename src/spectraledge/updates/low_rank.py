@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
 
-from spectraledge.decay.amount import DecayMethod, DecayScale, check_method, check_scale
+from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
 from spectraledge.decay.functional import decay_step
+from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
 from spectraledge.updates.base import Clock, Groups, State, Update, check_range, group_names
 
@@ -60,7 +61,7 @@ class LowRank(Update):
         check_range("LowRank", strength=self.strength)
         check_range("LowRank", low=1, every=self.every, heads=self.heads)
         check_method(self.method)
-        check_scale(self.scale)
+        check_name("scale", self.scale, get_args(DecayScale))
 
     def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """Rows (start, outputs, inputs) of the matrices, equal shapes together."""
