@@ -155,6 +155,7 @@ def test_table_prints_every_matrix_with_its_reason() -> None:
         "inside",
         "attention",
     ]
+    assert "not in 'qk': named 'down_proj'" in text
     assert len(text.splitlines()) == 1 + 16  # header, 2 x 7 matrices, embedding, head
 
 

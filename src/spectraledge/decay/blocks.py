@@ -175,7 +175,9 @@ def per_head(
         ValueError: If a number of heads is below 1.
 
     Example:
-        >>> LowRankDecay(model, 0.5, blocks=per_head(8))  # doctest: +SKIP
+        >>> role = ParameterRole("q", "query", 0, "layer0.attention.query", "")
+        >>> per_head(4)("q", torch.zeros(8, 6), role).describe((8, 6))
+        '4 x 2x6'
     """
     kv = heads if key_value_heads is None else key_value_heads
     if heads < 1 or kv < 1:

@@ -33,12 +33,11 @@ class LowRankDecay:
 
     Put it where the function does not depend on the norm of the weight: queries and keys under
     QK-norm (the default). With a norm over the full width a block is the whole matrix (default),
-    with a norm per head it is a head: ``blocks=per_head(heads)``. The decay acts on the weights
-    themselves, never on gradients, averages or optimizer state, and gradient clipping does not
-    see it. Give the base optimizer ``weight_decay=0`` for the same parameters.
+    with a norm per head it is a head: ``blocks=per_head(heads)``. The decay acts on weights only,
+    never on gradients or optimizer state. Give these parameters ``weight_decay=0`` otherwise.
 
-    Parameters without a gradient at an attached step are left alone, as optimizers do. Under
-    `torch.amp.GradScaler` a skipped step runs no hook, except with fused optimizers.
+    Parameters without a gradient at an attached step are left alone, as optimizers do, and so
+    are all of them at a step that `torch.amp.GradScaler` skips.
 
     Args:
         model_or_named_parameters: A module, or (name, tensor) pairs (roles by name alone).
@@ -64,7 +63,8 @@ class LowRankDecay:
     Example:
         >>> model = nn.TransformerEncoderLayer(8, 2, 16)
         >>> optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
-        >>> decay = LowRankDecay(model, 0.5).attach(optimizer)
+        >>> LowRankDecay(model, 0.5).attach(optimizer)
+        LowRankDecay(1 weights, 0.5, scale='adaptive', coupled=True, every=1)
     """
 
     def __init__(
@@ -84,9 +84,8 @@ class LowRankDecay:
         check_name("scale", scale, get_args(DecayScale))
         if every < 1:
             raise ValueError(f"expected every >= 1, got every={every}; 1 decays at each step")
-        self.strength = strength
+        self.strength, self.every = strength, every
         self.scale, self.coupled, self.method, self.steps = scale, coupled, method, steps
-        self.every = every
         self._table = select_parameters(model_or_named_parameters, select, blocks)
         self._count = 0
         self._owed: list[Rate] = [0.0] * len(self._table.selected)
@@ -132,8 +131,7 @@ class LowRankDecay:
         """
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
-                f"expected a torch.optim.Optimizer, got {type(optimizer).__name__}; call "
-                f"step(lr) after each of its steps instead"
+                f"expected a torch.optim.Optimizer, got {type(optimizer).__name__}; call step(lr)"
             )
         if self._hook is not None:
             raise RuntimeError("this decay is attached already; call detach() first")
@@ -142,8 +140,7 @@ class LowRankDecay:
         if missing:
             raise ValueError(
                 f"expected an optimizer that holds every decayed parameter, got one without "
-                f"{', '.join(missing)}; attach to the optimizer that trains them (made from the "
-                f"same module, after any wrapping) or leave them out with select"
+                f"{', '.join(missing)}; attach to the one that trains them, or use select"
             )
         warn_of_weight_decay(self._table, groups)
         self._hook = optimizer.register_step_post_hook(self._after_step)
@@ -213,8 +210,12 @@ class LowRankDecay:
     def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
         # Looked up at each step: loading an optimizer's state replaces its group dictionaries.
         lrs = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        # A fused optimizer under a GradScaler runs its hooks also where it skips its own step.
+        infinities = getattr(optimizer, "found_inf", None)
+        kept: Rate = 1.0 if infinities is None else (infinities == 0).double()
         parameters = [row.parameter for row in self._table.selected]
-        self._advance([0.0 if p.grad is None else self._rate(lrs[id(p)]) for p in parameters])
+        rates = [0.0 if p.grad is None else kept * self._rate(lrs[id(p)]) for p in parameters]
+        self._advance(rates)
 
     def _advance(self, rates: list[Rate]) -> None:
         self._count += 1
@@ -232,20 +233,19 @@ class LowRankDecay:
             for index, view in enumerate(row.views())
         ]
         for group in stacks(pieces):
-            counts = [piece.count for piece in group]
-            before = stack_views(group)
-            memory, settings = self._stacked_rho(group), (self.scale, self.method, self.steps)
+            before, memory = stack_views(group), self._stacked_rho(group)
+            settings = (self.scale, self.method, self.steps)
             after, memory = decay_step(before, stack_rates(group), memory, *settings)
             if not self._checked_precision and group[0].view.dtype.itemsize < 4:
                 self._checked_precision = True  # once, because it waits for the device
                 warn_of_lost_updates(group[0].view.dtype, before, after, self.every)
+            counts = [piece.count for piece in group]
             for piece, new, rho in zip(group, after.split(counts), memory.split(counts)):
                 piece.view.copy_(new.view(piece.view.shape))
                 self._rho[piece.key] = rho
 
     def _stacked_rho(self, group: list[Piece]) -> Tensor:
-        rank, device = min(group[0].view.shape[-2:]), group[0].view.device
-        full = torch.full((), rank, dtype=torch.float64, device=device)
-        return torch.cat(
-            [self._rho.get(piece.key, full.expand(piece.count)).to(device) for piece in group]
-        )
+        view = group[0].view
+        first = torch.full((), min(view.shape[-2:]), dtype=torch.float64, device=view.device)
+        known = [self._rho.get(piece.key, first.expand(piece.count)) for piece in group]
+        return torch.cat([rho.to(view.device) for rho in known])

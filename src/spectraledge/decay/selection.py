@@ -179,7 +179,8 @@ def _is_selected(parameter: Tensor, role: ParameterRole, select: Select) -> tupl
     if role.kind in _NEVER:
         return False, _NEVER[role.kind] + (f" ({role.reason})" if role.aliases else "")
     if isinstance(select, str):
-        return role.kind in SELECTIONS[select], role.reason
+        chosen = role.kind in SELECTIONS[select]
+        return chosen, role.reason if chosen else f"not in {select!r}: {role.reason}"
     for expression in select:
         if any(re.fullmatch(expression, name) for name in (role.name, *role.aliases)):
             return True, f"matches {expression!r}"

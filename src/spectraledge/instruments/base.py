@@ -77,8 +77,10 @@ class Instrument(ABC):
     """A measurement. Concrete instruments are frozen dataclasses that nobody subclasses.
 
     ``name`` identifies the instrument; ``history`` is how many snapshots it looks at; ``parts``
-    are the parts of the displacement that it needs recorded; ``needs_problem`` says whether it
-    evaluates the model; ``outputs`` documents every array that `measure` returns.
+    are the parts of the displacement to record if some update makes them, and what depends on
+    parts that nobody recorded is NaN; ``needs_problem`` says whether it evaluates the model;
+    ``outputs`` documents every array that `measure` returns. Shapes never change: an instrument
+    that has too little history yet returns NaN.
     """
 
     name: ClassVar[str]
@@ -138,7 +140,8 @@ class Observer:
         for key, (instrument, _) in self.instruments.items():
             if instrument.needs_problem and problem is None:
                 raise ValueError(
-                    f"{key} evaluates the model and needs a problem; pass Observer(..., problem=...)"
+                    f"{key} evaluates the model and needs a problem; pass "
+                    "Observer(..., problem=...)"
                 )
         self.problem = problem
         longest = max((i.history for i, _ in pairs), default=1)
@@ -151,7 +154,7 @@ class Observer:
 
     @property
     def parts(self) -> frozenset[str]:
-        """Parts of the displacement that some instrument needs."""
+        """Parts of the displacement that some instrument wants recorded."""
         return frozenset().union(*(i.parts for i, _ in self.instruments.values()))
 
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
@@ -170,7 +173,8 @@ class Observer:
             For each instrument that is due, its arrays ``(R, *axes)`` float64.
 
         Raises:
-            ValueError: If the step does not grow, or recorded parts are missing.
+            ValueError: If the step does not grow, or an instrument does not return exactly the
+                outputs that it declares.
         """
         if self._recent and snapshot.step <= self._recent[-1].step:
             raise ValueError(

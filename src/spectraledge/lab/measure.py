@@ -11,12 +11,15 @@ import numpy as np
 from spectraledge.instruments import Differentiable, Instrument, Observer
 from spectraledge.lab.saved import read_snapshots
 from spectraledge.store import RunFolder
+from spectraledge.training import Cadence
 
 __all__ = ["measure_saved"]
 
 
 def measure_saved(
-    folder: RunFolder, instruments: Sequence[Instrument], problem: Differentiable | None = None
+    folder: RunFolder,
+    instruments: Sequence[Instrument | tuple[Instrument, Cadence]],
+    problem: Differentiable | None = None,
 ) -> bool:
     """Measure every saved snapshot of a run and add the readings to its folder.
 
@@ -24,15 +27,13 @@ def measure_saved(
 
     Args:
         folder: A finished run.
-        instruments: What to measure.
+        instruments: What to measure; a pair adds a cadence.
         problem: For instruments that evaluate the model.
 
     Returns:
-        Whether it could be done: False if the run kept no snapshots, or an instrument needs a
-        problem and there is none.
+        Whether it could be done: False if the run kept no snapshots.
     """
-    needy = any(instrument.needs_problem for instrument in instruments)
-    if not folder.snapshot_steps() or (needy and problem is None):
+    if not folder.snapshot_steps():
         return False
     observer = Observer(instruments, problem)
     steps: dict[str, list[int]] = defaultdict(list)

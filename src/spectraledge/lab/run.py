@@ -64,10 +64,6 @@ class Plan:
         """The folder of a run."""
         return RunFolder.of(self.root, run_name(spec), spec)
 
-    def wanted(self) -> list[Instrument]:
-        """The instruments without their cadences."""
-        return [i[0] if isinstance(i, tuple) else i for i in self.instruments]
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -138,7 +134,7 @@ def run_batch(specs: Sequence[RunSpec], plan: Plan, display: Display | None = No
         # One order for all processes, so that two of them cannot wait for each other.
         for folder in sorted(folders.values(), key=lambda f: f.signature):
             claims.enter_context(folder.claim())
-        missing = [spec for spec in specs if not _is_complete(folders[spec], plan)]
+        missing = [spec for spec in specs if not _is_complete(spec, folders[spec], plan)]
         for group, saved in _by_checkpoint(missing, folders):
             _train_or_fail(group, saved, folders, plan, display)
 
@@ -171,7 +167,7 @@ def result_of(spec: RunSpec, plan: Plan) -> RunResult:
     return RunResult(spec, folder, failure)
 
 
-def _is_complete(folder: RunFolder, plan: Plan) -> bool:
+def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
     status = folder.status()
     if status.state == "damaged":
         aside = folder.reset()
@@ -179,9 +175,9 @@ def _is_complete(folder: RunFolder, plan: Plan) -> bool:
         return False
     if status.state != "done":
         return False
-    missing = [i for i in plan.wanted() if not _has_reading(folder, i)]
-    if missing and not measure_saved(folder, missing):
-        names = [i.name for i in missing]
+    missing = [i for i in plan.instruments if not _has_reading(folder, bare(i))]
+    if missing and not measure_saved(folder, missing, Problem([spec], plan.execution)):
+        names = [bare(i).name for i in missing]
         warnings.warn(
             f"{folder.path.name} lacks readings {names} and kept no snapshots; trained again",
             stacklevel=3,
@@ -189,6 +185,11 @@ def _is_complete(folder: RunFolder, plan: Plan) -> bool:
         folder.reset()
         return False
     return True
+
+
+def bare(measured: Measured) -> Instrument:
+    """The instrument without its cadence."""
+    return measured[0] if isinstance(measured, tuple) else measured
 
 
 def _has_reading(folder: RunFolder, instrument: Instrument) -> bool:

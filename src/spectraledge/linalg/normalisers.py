@@ -83,7 +83,7 @@ def unit_gram(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return norm, unit, unit.mT @ unit
 
 
-def relative_bound(gram: Tensor, normaliser: Normaliser) -> Tensor:
+def relative_bound(gram: Tensor, normaliser: str) -> Tensor:
     """``N / ||W||_F`` in float64 from the Gram matrix of the unit matrix."""
     check_name("normaliser", normaliser, get_args(Normaliser))
     fourth = frobenius_norm(gram)  # sum of the fourth powers of the singular values, rooted

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from spectraledge.training.groups import parameter_groups
 from spectraledge.models import ModelSpec
 from spectraledge.snapshots import Layout, flatten_parameters
 from spectraledge.tasks import Dataset
 from spectraledge.training.batches import draw
 from spectraledge.training.execution import Execution, compiled
+from spectraledge.training.groups import parameter_groups
 from spectraledge.training.spec import RunSpec, batch_key
 
 __all__ = ["Problem"]

@@ -1,0 +1,9 @@
+"""The command line: ``spectraledge list | train | run | report | show | bench``.
+
+Every subcommand is a frozen dataclass of flags with an ``execute`` method. Modules here import
+nothing heavy before they execute, so that ``--help`` answers at once.
+"""
+
+from spectraledge.cli.entry import main
+
+__all__ = ["main"]

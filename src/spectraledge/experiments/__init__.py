@@ -1,0 +1,1 @@
+"""Experiments: one file is one figure or claim of a paper."""

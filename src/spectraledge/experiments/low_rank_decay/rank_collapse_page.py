@@ -1,0 +1,338 @@
+"""Figures and tables of the rank-collapse experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectraledge.experiments.base import Results, Scale
+from spectraledge.experiments.gather import at_step, band, metric, reading
+from spectraledge.experiments.low_rank_decay.rank_collapse_claims import (
+    GENERALISED,
+    GEOMETRY,
+    MEMORISED,
+    SPECTRUM,
+    finished,
+    first_steps,
+    of_split,
+    splits_of,
+    verdicts,
+)
+from spectraledge.instruments import ScaleInvariance
+from spectraledge.lab import RunResult
+from spectraledge.report import (
+    Axes,
+    Curve,
+    Figure,
+    Outcome,
+    Page,
+    Section,
+    Spectra,
+    Table,
+    arm_colours,
+    curves,
+    dots_with_intervals,
+    spectra_slider,
+)
+from spectraledge.series import mean_interval
+
+__all__ = ["make_page", "rank_curves", "split_words"]
+
+BAND = "Thin lines are seeds, the thick line is their mean, the band its 95 % t interval."
+RANKS = {
+    "stable_rank": ("Stable rank of Q and K", "mean F²/σ₁² over the query and key matrices"),
+    "entropy_rank": ("Entropy rank of Q and K", "mean exp(entropy of σ/Σσ)"),
+    "frobenius_norm": ("Norm of Q and K", "mean ‖W‖_F"),
+}
+OWN_DECAY = {"weight_decay": 1, "low_rank": 2}
+Array = NDArray[Any]
+
+
+def split_words(split: str) -> str:
+    """What a split is called on the page."""
+    return {"unordered": "mirror-safe split", "ordered": "published split"}[split]
+
+
+def make_page(results: Results, scale: Scale) -> Page:
+    """Page of the experiment.
+
+    Args:
+        results: Finished runs by arm.
+        scale: Which size they are.
+
+    Returns:
+        The page, without environment and links.
+    """
+    results = finished(results)
+    colours = arm_colours(list(results))
+    sections = [_run_section(results, split, colours) for split in splits_of(results)]
+    if "ordered" in splits_of(results):
+        sections.append(_mirror_section(results, colours))
+    sections += [_spectra_section(results, colours), _geometry_section(results, colours)]
+    sections += [_invariance_section(results), _outcome_section(results, colours)]
+    return Page(
+        "Rank collapse and grokking under low-rank decay",
+        summary=_summary(results, scale),
+        verdicts=verdicts(results, scale),
+        sections=sections,
+    )
+
+
+def _summary(results: Results, scale: Scale) -> str:
+    spec = next(iter(results.values()))[0].spec
+    runs = sum(len(of_arm) for of_arm in results.values())
+    size = {
+        "full": "This is the published size.",
+        "demo": "This is a small variant that shows the phases in minutes; claims about numbers "
+        "belong to the full size.",
+        "smoke": "This is a smoke run: it shows that everything works and nothing else.",
+    }[scale]
+    return (
+        f"{runs} transformers with QK-norm learn {spec.task} for {spec.steps} steps, in "
+        f"{len(results)} arms that differ in what decays the query and key matrices. {size}\n\n"
+        "The verdicts compare with the paper (arXiv 2606.04405) and with the code and preprint it "
+        "builds on. A claim holds or fails only if the whole 95 % interval over seeds lies on one "
+        "side of its threshold; otherwise it is undecided."
+    )
+
+
+def _accuracy(results: Results, split: str, name: str) -> list[Curve]:
+    return [
+        band(arm, runs, *metric(runs, name), limits=(0.0, 1.0))
+        for arm, runs in of_split(results, split).items()
+    ]
+
+
+def rank_curves(results: Results, split: str, output: str) -> list[Curve]:
+    """Mean of a spectrum output over the query and key matrices, by arm.
+
+    Args:
+        results: Finished runs by arm.
+        split: Which data split.
+        output: Output of `WeightSpectrum`.
+
+    Returns:
+        One curve per arm.
+    """
+    return [
+        band(arm, runs, *reading(runs, SPECTRUM, output, _mean_matrix), limits=(0.0, np.inf))
+        for arm, runs in of_split(results, split).items()
+    ]
+
+
+def _mean_matrix(values: Array) -> Array:
+    return values.mean(axis=1)
+
+
+def _run_section(results: Results, split: str, colours: dict[str, str]) -> Section:
+    accuracy = Axes(y_label="accuracy", y_range=(-0.03, 1.03))
+    items = [
+        curves(
+            _accuracy(results, split, f"{part}_accuracy"),
+            title=title,
+            caption=caption + BAND,
+            colours=colours,
+            axes=accuracy,
+            half=True,
+        )
+        for part, title, caption in (
+            ("train", "Memorisation: training accuracy", "All training pairs. "),
+            ("validation", "Generalisation: validation accuracy", "Pairs never trained on. "),
+        )
+    ]
+    items += [
+        curves(
+            rank_curves(results, split, output),
+            title=title,
+            caption=f"{what}. {BAND}",
+            colours=colours,
+            axes=Axes(y_label=what.split(" over")[0], log_y=True),
+            half=True,
+        )
+        for output, (title, what) in RANKS.items()
+    ]
+    return Section(f"Memorise, collapse, generalise: {split_words(split)}", _SPLIT[split], items)
+
+
+_SPLIT = {
+    "unordered": "Both orders of a pair are on the same side of the split, so that knowing "
+    "a + b = b + a answers no held-out question.",
+    "ordered": "As published: pairs are split as ordered pairs, so a held-out (a, b) often has its "
+    "mirror (b, a) in the training set, and a network that has only learned to ignore the order "
+    "answers it.",
+}
+
+
+def _mirror_section(results: Results, colours: dict[str, str]) -> Section:
+    items = [
+        curves(
+            _accuracy(results, "ordered", f"validation_accuracy_{subset}"),
+            title=f"Validation pairs whose mirror is {words}",
+            caption=BAND,
+            colours=colours,
+            axes=Axes(y_label="accuracy", y_range=(-0.03, 1.03)),
+            half=True,
+        )
+        for subset, words in (("mirror", "trained"), ("non_mirror", "not trained"))
+    ]
+    return Section(
+        "The plateau is the commutativity leak",
+        "On the published split the validation set falls into two halves that behave nothing "
+        "alike. A plateau near one half is the share of pairs whose mirror was trained.",
+        items,
+    )
+
+
+def _spectra_section(results: Results, colours: dict[str, str]) -> Section:
+    split = splits_of(results)[0]
+    spectra = []
+    for arm, runs in of_split(results, split).items():
+        steps, arrays = runs[0].reading(SPECTRUM)
+        spectra.append(Spectra(arm, steps, arrays["singular_values"][:, 0]))
+    figure = spectra_slider(
+        spectra,
+        title="Singular values of the first layer's query matrix",
+        colours=colours,
+        caption=f"One seed per arm, {split_words(split)}, relative to the largest value. "
+        "Move the slider through training.",
+    )
+    return Section("Spectra", "", [figure])
+
+
+def _geometry_section(results: Results, colours: dict[str, str]) -> Section:
+    split = splits_of(results)[0]
+    arms = of_split(results, split)
+
+    def draw(output: str, title: str, label: str, log: bool = False) -> Figure:
+        lines = [
+            band(arm, runs, *reading(runs, GEOMETRY, output, _mean_matrix), limits=(0.0, np.inf))
+            for arm, runs in arms.items()
+        ]
+        axes = Axes(y_label=label, log_y=log)
+        return curves(lines, title=title, caption=BAND, colours=colours, axes=axes, half=True)
+
+    own = [
+        band(arm, runs, *reading(runs, GEOMETRY, "tangential_fraction", _own_decay(arm)),
+             limits=(0.0, 1.0))
+        for arm, runs in arms.items() if arm != "no decay"
+    ]  # fmt: skip
+    items = [
+        curves(
+            own,
+            title="Tangential share of each decay",
+            colours=colours,
+            half=True,
+            caption=f"0: the decay only shrinks the matrix. 1: it only turns it. {BAND}",
+            axes=Axes(y_label="tangential fraction", y_range=(-0.03, 1.03)),
+        ),
+        draw("angular_step", "How far Q and K turn", "radians per step (chord)", log=True),
+        draw("adam_effective_rate", "Effective learning rate", "lr / rms(W)", log=True),
+        draw("overshoot_published", "Overshoot of a published step here", "overshoot / τ"),
+        draw("overshoot_polar", "Overshoot of an exact polar step here", "overshoot / τ"),
+        draw("fan_fraction", "Open directions (fan)", "(1−r/m)(1−r/n), r = #σ > 3τ"),
+        draw("regrow_margin", "Regrow margin", "σ₁(base step in null block) / τ", log=True),
+    ]
+    text = (
+        "Decays act on the length of a matrix, which a scale-invariant layer ignores, or on its "
+        "direction. Shrinking is not harmless: the same Adam step turns a shorter matrix further, "
+        "so every decay also raises the effective learning rate. "
+        f"{split_words(split).capitalize()}."
+    )
+    return Section("Geometry of the decays", text, items)
+
+
+def _own_decay(arm: str) -> Any:
+    part = OWN_DECAY["low_rank" if arm.startswith("LRD") else "weight_decay"]
+    return lambda values: values[:, part].mean(axis=1)
+
+
+def _invariance_section(results: Results) -> Section:
+    run = next(iter(results.values()))[0]
+    _, arrays = run.reading(ScaleInvariance())
+    model = run.spec.model.build(
+        vocabulary=run.spec.task.vocabulary,
+        length=run.spec.task.length,
+        classes=run.spec.task.classes,
+        seed=0,
+    )
+    names = [name for name, _ in model.named_parameters()]
+    rows = [
+        (name, f"{deviation:.1e}", "yes" if invariant == 1 else "no", f"{cosine:.1e}")
+        for name, deviation, invariant, cosine in zip(
+            names, arrays["deviation"][0], arrays["invariant"][0], arrays["radial_cosine"][0]
+        )
+    ]
+    table = Table(
+        ("parameter", "change of logits", "scale invariant", "⟨∇L, W⟩ cosine"),
+        rows,
+        "Largest relative change of the logits when the parameter is halved or doubled, at the "
+        "initialisation.",
+    )
+    return Section("Which parameters are scale invariant", "", [table])
+
+
+def _outcome_section(results: Results, colours: dict[str, str]) -> Section:
+    items: list[Figure | Table] = [
+        _grok_figure(results, split, colours) for split in splits_of(results)
+    ]
+    rows = [
+        _outcome_row(arm, split, runs)
+        for split in splits_of(results)
+        for arm, runs in of_split(results, split).items()
+    ]
+    columns = ("arm", "split", "memorised at", "generalised at", "validation", "test",
+               "stable rank", "entropy rank", "σ > 0.01 σ₁", "‖W‖_F", "diverged")  # fmt: skip
+    caption = (
+        f"Means over seeds with 95 % t intervals at the last step. Memorised: {MEMORISED}. "
+        f"Generalised: {GENERALISED}; runs that never do are counted, not averaged."
+    )
+    return Section("Outcomes", "", [*items, Table(columns, rows, caption)])
+
+
+def _grok_figure(results: Results, split: str, colours: dict[str, str]) -> Figure:
+    outcomes = []
+    for arm, runs in of_split(results, split).items():
+        steps = first_steps(runs, "validation_accuracy")
+        last = runs[0].spec.steps
+        values = np.array([float(last if s is None else s) for s in steps])
+        outcomes.append(Outcome(arm, values, np.array([s is None for s in steps]),
+                                seeds=tuple(r.spec.seed for r in runs)))  # fmt: skip
+    return dots_with_intervals(
+        outcomes,
+        title=f"Step of generalisation, {split_words(split)}",
+        colours=colours,
+        caption=f"{GENERALISED}. Hollow marks: not within the budget.",
+        label="step",
+        censored_as="not within the budget",
+        half=True,
+    )
+
+
+def _outcome_row(arm: str, split: str, runs: Sequence[RunResult]) -> tuple[str, ...]:
+    last = runs[0].spec.steps
+
+    def final(steps: Array, values: Array) -> str:
+        sample = at_step(steps, values, last)
+        return str(mean_interval(sample)).partition(" (")[0] if sample else "–"
+
+    spectrum = [
+        final(*reading(runs, SPECTRUM, output, _mean_matrix))
+        for output in ("stable_rank", "entropy_rank", "threshold_rank", "frobenius_norm")
+    ]
+    return (
+        arm, split_words(split),
+        _counted(first_steps(runs, "train_accuracy")),
+        _counted(first_steps(runs, "validation_accuracy")),
+        final(*metric(runs, "validation_accuracy")),
+        final(*metric(runs, "test_accuracy")),
+        *spectrum,
+        str(sum(run.diverged_at is not None for run in runs)),
+    )  # fmt: skip
+
+
+def _counted(steps: Sequence[int | None]) -> str:
+    reached = [str(step) for step in steps if step is not None]
+    return f"{len(reached)} of {len(steps)}" + (f": {', '.join(reached)}" if reached else "")
