@@ -116,8 +116,8 @@ class Snapshot:
         layout: How `parameters` splits into named tensors.
         parameters: ``(R, P)``, the dtype of the master weights.
         parts: Exact parts of the displacement since the previous snapshot, ``(R, P)`` float64,
-            e.g. ``gradient``, ``weight_decay``, ``low_rank``. They sum to the displacement.
-            Empty at the first snapshot, and when nobody asked for them.
+            e.g. ``gradient``, ``weight_decay``, ``low_rank``. They sum to the displacement. NaN
+            in columns that nobody asked for; empty at the first snapshot, and if nobody asked.
         metrics: Numbers per run ``(R,)``: losses and accuracies evaluated at this step.
         alive: ``(R,)``; False for runs that diverged. A diverged run keeps its last finite state.
         lr: ``(R,)`` learning rate of the step that led here (0 at the first snapshot).

@@ -93,7 +93,16 @@ def _pieces(name: str, role: ParameterRole, tensors: Mapping[str, Tensor]) -> li
         ]
     rows = outputs // len(role.parts)
     stem = role.canonical.rpartition(".")[0]
+    fused_qkv = role.kind == "fused_qkv"
     return [
-        WeightMatrix(f"{stem}.{part}", name, part, role.layer, i * rows, rows, role.transposed)
+        WeightMatrix(
+            f"{stem}.{part}",
+            name,
+            part if fused_qkv else role.kind,
+            role.layer,
+            i * rows,
+            rows,
+            role.transposed,
+        )
         for i, part in enumerate(role.parts)
     ]

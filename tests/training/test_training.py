@@ -212,6 +212,18 @@ def test_parts_sum_to_the_displacement():
         assert (moved - total).abs().max() < 1e-14
 
 
+def test_parts_of_some_parameters_only():
+    name = "blocks.0.attention.key.weight"
+    problem = Problem([TINY], EAGER)
+    everything = list(Trainer(problem, record_parts=True).snapshots())
+    some = list(Trainer(problem, record_parts=[name]).snapshots())
+    inside = problem.layout.mask([name])
+    for whole, partial in zip(everything[1:], some[1:]):
+        for part, values in partial.parts.items():
+            assert torch.equal(values[:, inside], whole.parts[part][:, inside])
+            assert values[:, ~inside].isnan().all()
+
+
 def test_recording_parts_does_not_change_training():
     assert torch.equal(final([TINY]).parameters, final([TINY], record_parts=True).parameters)
 

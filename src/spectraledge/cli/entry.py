@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = _parse(words)
     except ImportError as error:
-        return _say(f"{error}; install what the command line needs: pip install 'spectraledge[lab]'")
+        return _say(
+            f"{error}; install what the command line needs: pip install 'spectraledge[lab]'"
+        )
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:

@@ -82,9 +82,9 @@ class ModelFlags:
     width: int = 128
     layers: int = 2
     heads: int = 4
-    mlp_width: Annotated[
-        int | None, default_is("4 x width, 2 x width for the encoder", "INT")
-    ] = None
+    mlp_width: Annotated[int | None, default_is("4 x width, 2 x width for the encoder", "INT")] = (
+        None
+    )
     mlp: Annotated[str | None, one_of("silu", "swiglu"), default_is("silu")] = None
     qk_norm: Annotated[str | None, one_of(*QK_NORMS), default_is("full")] = None
     qk_gain: bool = True

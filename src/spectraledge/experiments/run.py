@@ -79,7 +79,7 @@ def read_results(experiment: Experiment, scale: Scale, root: Path) -> Results:
     return results
 
 
-def write_report(experiment: Experiment, results: Results, scale: Scale, path: Path) -> Path:
+def write_report(experiment: Experiment, results: Results, scale: Scale, path: Path) -> Page:
     """Make the page of an experiment and write it as one HTML file.
 
     Args:
@@ -89,10 +89,11 @@ def write_report(experiment: Experiment, results: Results, scale: Scale, path: P
         path: The file to write.
 
     Returns:
-        The file.
+        What was written.
     """
-    page = experiment.page(results, scale)
-    return write(_with_origin(page, results, path), path)
+    page = _with_origin(experiment.page(results, scale), results, path)
+    write(page, path)
+    return page
 
 
 def _plan(experiment: Experiment, scale: Scale, root: Path, execution: Execution | None) -> Plan:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from spectraledge.snapshots import Snapshot
+from spectraledge.snapshots import Layout, Snapshot
 
 __all__ = ["Differentiable", "Instrument", "Observer", "Output", "Window", "instrument_key"]
 
@@ -93,6 +93,10 @@ class Instrument(ABC):
     def labels(self, window: Window) -> Mapping[str, Sequence[str]]:
         """Names of the entries along each labelled axis, e.g. matrix names."""
 
+    def parts_of(self, layout: Layout) -> Iterable[str]:
+        """Parameters whose parts it needs; all, unless an instrument says otherwise."""
+        return layout.names
+
     @abstractmethod
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Arrays ``(R, *axes)`` float64 on the CPU, one per entry of ``outputs``."""
@@ -152,10 +156,11 @@ class Observer:
         """The snapshots kept so far, oldest first; give them to `restore` to go on later."""
         return tuple(self._recent)
 
-    @property
-    def parts(self) -> frozenset[str]:
-        """Parts of the displacement that some instrument wants recorded."""
-        return frozenset().union(*(i.parts for i, _ in self.instruments.values()))
+    def parts_wanted(self, layout: Layout) -> tuple[str, ...]:
+        """Parameters whose parts of the displacement some instrument needs."""
+        instruments = [i for i, _ in self.instruments.values() if i.parts]
+        wanted = {name for i in instruments for name in i.parts_of(layout)}
+        return tuple(name for name in layout.names if name in wanted)
 
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
         """Replace the kept snapshots, oldest first."""

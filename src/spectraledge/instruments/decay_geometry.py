@@ -14,7 +14,7 @@ from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.low_rank_balance import fan, overshoots, stationarity, turns
 from spectraledge.instruments.shape_batches import check_kinds, map_by_shape
 from spectraledge.linalg import frobenius_norm, tangential_fraction, tangential_part
-from spectraledge.snapshots import Snapshot
+from spectraledge.snapshots import Layout, Snapshot
 from spectraledge.weight_matrices import weight_matrices
 
 __all__ = ["DecayGeometry", "decay_amount", "displacement"]
@@ -80,7 +80,7 @@ class DecayGeometry(Instrument):
     """Radial and tangential part of each decay, angular speed, effective learning rate, fan.
 
     Everything is a mean over the steps since the previous snapshot, so all is NaN at the first
-    one. A part that no update of the chain makes is zero, since the parts sum to the displacement;
+    one, except for what a single step would do there. A part that no update of the chain makes is zero, since the parts sum to the displacement;
     if no part was recorded at all, what depends on parts is NaN.
 
     Args:
@@ -130,16 +130,21 @@ class DecayGeometry(Instrument):
         """Names of the parts and matrices."""
         return {"part": PARTS, "matrix": tuple(weight_matrices(window.now.layout, self.kinds))}
 
+    def parts_of(self, layout: Layout) -> set[str]:
+        """The parameters that hold its matrices."""
+        return {matrix.parameter for matrix in weight_matrices(layout, self.kinds).values()}
+
     def measure(self, window: Window) -> dict[str, Tensor]:
         """All means over the steps between the two snapshots of the window."""
         now, before = window.now, window.before
         matrices = tuple(weight_matrices(now.layout, self.kinds).values())
         if before is None:
             sizes = {MATRIX: (len(matrices),), PART: (len(PARTS), len(matrices))}
-            return {
+            nothing = {
                 name: torch.full((now.runs, *sizes[output.axes]), torch.nan, dtype=torch.float64)
                 for name, output in self.outputs.items()
             }
+            return nothing | map_by_shape(turns, matrices, now.layout, now.parameters)
         steps = now.step - before.step
         named, base = _parts(now)
 

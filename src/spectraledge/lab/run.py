@@ -228,8 +228,8 @@ def _train(
     observer = Observer(plan.instruments, problem)
     links = len(specs[0].updates)
     state = merge_states([tensors for tensors, _ in saved], links) if saved else None
-    record_parts = bool(observer.parts) or plan.keep_snapshots
-    trainer = Trainer(problem, record_parts=record_parts, state=state)
+    parts = True if plan.keep_snapshots else observer.parts_wanted(problem.layout)
+    trainer = Trainer(problem, record_parts=parts, state=state)
     if state is not None:
         observer.restore(_window(saved, trainer))
     first = trainer.state.step

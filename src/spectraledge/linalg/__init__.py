@@ -14,10 +14,8 @@ from spectraledge.linalg.proximal import (
     published_step,
     soft_threshold_singular_values,
 )
+from spectraledge.linalg.rows import Halley, Polynomial, Row
 from spectraledge.linalg.schedules import (
-    Halley,
-    Polynomial,
-    Row,
     Schedule,
     cans,
     evaluate,

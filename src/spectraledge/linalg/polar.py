@@ -23,8 +23,8 @@ from spectraledge.linalg.normalisers import (
     relative_bound,
     unit_gram,
 )
+from spectraledge.linalg.rows import Row
 from spectraledge.linalg.schedules import (
-    Row,
     Schedule,
     halley,
     newton_schulz,

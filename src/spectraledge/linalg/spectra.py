@@ -28,6 +28,8 @@ __all__ = [
 Matrices = Float[Tensor, "*batch m n"]
 Values = Float[Tensor, "*batch q"]
 Measure = Float[Tensor, "*batch"]
+Source = Matrices | None
+Given = Values | None
 
 
 def singular_values(matrix: Matrices) -> Values:
@@ -48,9 +50,7 @@ def singular_values(matrix: Matrices) -> Values:
     return torch.where(finite, values, torch.nan)
 
 
-def nuclear_norm(
-    matrix: Matrices | None = None, *, singular_values: Values | None = None
-) -> Measure:
+def nuclear_norm(matrix: Source = None, *, singular_values: Given = None) -> Measure:
     """Sum of the singular values ``N1 = sum_i sigma_i``, in the unit of the matrix.
 
     Args:
@@ -70,9 +70,7 @@ def nuclear_norm(
     return _values(matrix, singular_values).sum(-1)
 
 
-def stable_rank(
-    matrix: Matrices | None = None, *, singular_values: Values | None = None
-) -> Measure:
+def stable_rank(matrix: Source = None, *, singular_values: Given = None) -> Measure:
     """Stable rank ``sum_i sigma_i^2 / sigma_1^2``.
 
     The measure of the grokking papers. It is governed by the largest value alone: it falls
@@ -98,9 +96,7 @@ def stable_rank(
     return p.square().sum(-1)
 
 
-def nuclear_rank(
-    matrix: Matrices | None = None, *, singular_values: Values | None = None
-) -> Measure:
+def nuclear_rank(matrix: Source = None, *, singular_values: Given = None) -> Measure:
     """Nuclear rank ``N1^2 / F^2``, the rank measure in the geometry of nuclear-norm decay.
 
     The tangential part of the polar factor of a rank-r matrix has squared norm ``r - N1^2/F^2``.
@@ -124,10 +120,7 @@ def nuclear_rank(
 
 
 def entropy_rank(
-    matrix: Matrices | None = None,
-    *,
-    singular_values: Values | None = None,
-    squared: bool = False,
+    matrix: Source = None, *, singular_values: Given = None, squared: bool = False
 ) -> Measure:
     """Entropy rank ``exp(-sum_i p_i ln p_i)``, ``p_i = sigma_i/N1`` or ``sigma_i^2/F^2``.
 
@@ -155,9 +148,7 @@ def entropy_rank(
     return torch.where(total.squeeze(-1) == 0, 0.0, entropy.exp())
 
 
-def participation_ratio(
-    matrix: Matrices | None = None, *, singular_values: Values | None = None
-) -> Measure:
+def participation_ratio(matrix: Source = None, *, singular_values: Given = None) -> Measure:
     """Participation ratio ``(sum_i sigma_i^2)^2 / sum_i sigma_i^4``.
 
     From a matrix it needs two norms of the Gram matrix and no decomposition:
@@ -188,11 +179,11 @@ def participation_ratio(
 
 
 def threshold_rank(
-    matrix: Matrices | None = None,
+    matrix: Source = None,
     threshold: float | Measure = 1e-2,
     *,
     relative: bool = True,
-    singular_values: Values | None = None,
+    singular_values: Given = None,
 ) -> Measure:
     """Number of singular values above a threshold.
 
@@ -206,7 +197,7 @@ def threshold_rank(
         singular_values: ``(..., q)``, any order.
 
     Returns:
-        Between 0 and ``min(m, n)``, a whole number in float64; NaN for a non-finite matrix.
+        Between 0 and ``min(m, n)``, a whole number in float64.
 
     Raises:
         ValueError: If both or neither are given.
@@ -221,7 +212,7 @@ def threshold_rank(
     return torch.where(values.isnan().any(-1), torch.nan, above.double().sum(-1))
 
 
-def numerical_rank(matrix: Matrices, *, singular_values: Values | None = None) -> Measure:
+def numerical_rank(matrix: Matrices, *, singular_values: Given = None) -> Measure:
     """Number of singular values above rounding, ``#{sigma_i > max(m, n) eps sigma_1}``.
 
     Args:

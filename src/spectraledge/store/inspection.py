@@ -42,12 +42,12 @@ class Status:
         return f"{self.state}: {'; '.join(self.reasons)}" if self.reasons else self.state
 
 
-def inspect(folder: Path) -> Status:
-    """State of the run in `folder`; reads every file once."""
+def inspect(folder: Path, *, thorough: bool = True) -> Status:
+    """State of the run in `folder`; reads every file once, or compares sizes only."""
     names = file_names(folder)
     if not names:
         return Status("missing")
-    found = problems(folder)
+    found = problems(folder, thorough=thorough)
     if found:
         return Status("damaged", tuple(found))
     if manifest.DONE in names:
@@ -58,7 +58,7 @@ def inspect(folder: Path) -> Status:
     return Status("partial")
 
 
-def problems(folder: Path) -> list[str]:
+def problems(folder: Path, *, thorough: bool = True) -> list[str]:
     """Everything that is wrong with the files of a run.
 
     A finished run is compared with its ``done``. The files of an unfinished one are opened:
@@ -66,14 +66,17 @@ def problems(folder: Path) -> list[str]:
 
     Args:
         folder: Folder of a run.
+        thorough: Read the files; otherwise only missing ones and those of another size are found.
 
     Returns:
         One text a defect; empty if there is none.
     """
     if (folder / manifest.DONE).exists():
-        return manifest.problems(folder)
+        return manifest.problems(folder, thorough=thorough)
     names = file_names(folder)
     missing = [] if SPEC in names else [f"{SPEC} is missing"]
+    if not thorough:
+        return missing
     return missing + [problem for name in names if (problem := _problem(folder, name))]
 
 

@@ -59,13 +59,14 @@ def entries(folder: Path) -> dict[str, Entry]:
         raise DamagedError(folder, [f"{DONE} cannot be read ({error!r})"]) from error
 
 
-def problems(folder: Path) -> list[str]:
-    """What differs between a finished run and its ``done``: empty if nothing does."""
+def problems(folder: Path, *, thorough: bool = True) -> list[str]:
+    """What differs between a finished run and its ``done``; only sizes, unless `thorough`."""
     try:
         listed = sorted(entries(folder).items())
     except DamagedError as error:
         return list(error.reasons)
-    return [problem for name, entry in listed for problem in _problems(folder, name, entry)]
+    look = _problems if thorough else _size_problems
+    return [problem for name, entry in listed for problem in look(folder, name, entry)]
 
 
 def read(folder: Path, name: str) -> bytes:
@@ -124,6 +125,14 @@ def _problems(folder: Path, name: str, entry: Entry) -> Sequence[str]:
     except DamagedError as error:
         return error.reasons
     return ()
+
+
+def _size_problems(folder: Path, name: str, entry: Entry) -> Sequence[str]:
+    try:
+        size = (folder / name).stat().st_size
+    except OSError as error:
+        return [f"{name} is missing ({error.strerror})"]
+    return [] if size == entry["size"] else [f"{name} has {size} bytes instead of {entry['size']}"]
 
 
 def _difference(name: str, data: bytes, entry: Entry) -> str | None:

@@ -95,8 +95,11 @@ class RunFolder(Contents):
         # Outside the folder, so that `reset` does not carry the lock away from those who wait.
         return claim(self.root / ".locks" / f"{self.signature}.lock", wait=wait)
 
-    def status(self) -> Status:
-        """State of the run; reads every file once.
+    def status(self, *, thorough: bool = True) -> Status:
+        """State of the run.
+
+        Args:
+            thorough: Read every file once; otherwise compare sizes only, for lists and displays.
 
         Returns:
             Missing, partial, done, failed or damaged, with reasons.
@@ -104,7 +107,7 @@ class RunFolder(Contents):
         Raises:
             RuntimeError: If the folder belongs to another spec with the same signature.
         """
-        found = inspect(self.path)
+        found = inspect(self.path, thorough=thorough)
         if found.state not in {"missing", "damaged"}:
             self._check_spec()
         return found

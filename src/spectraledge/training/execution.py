@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 __all__ = ["Execution", "compiled"]
+
+# Ctrl-C while a library is linked leaves an empty file, which torch's cache would keep for good.
+TORN_LIBRARY = re.compile(r"(\S+\.so): (?:file too short|invalid ELF header|cannot read file data)")
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,24 @@ class _EagerOnFailure:
         torch._dynamo.config.accumulated_recompile_limit = 1024
         self._eager = function
         self._call = torch.compile(function, fullgraph=True, dynamic=False)
+        self._removed: set[str] = set()
 
     def __call__(self, *arguments: Any) -> Any:
         try:
             return self._call(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:
             # Compilation fails before anything is computed, so arguments are still untouched.
+            if self._remove_torn_library(str(error)):
+                return self(*arguments)
             _warn_once(f"compiling failed ({type(error).__name__}: {str(error).splitlines()[0]})")
             self._call = self._eager
             return self._eager(*arguments)
+
+    def _remove_torn_library(self, message: str) -> bool:
+        """Whether a torn library was the reason; each is removed once, to be built again."""
+        torn = TORN_LIBRARY.search(message)
+        if torn is None or torn[1] in self._removed:
+            return False
+        self._removed.add(torn[1])
+        Path(torn[1]).unlink(missing_ok=True)
+        return True

@@ -20,22 +20,28 @@ Compile = Callable[[Callable[..., None]], Callable[..., None]]
 
 @dataclass(frozen=True)
 class Link:
-    """One update with its stacked numbers ``(R, 1)`` and constant tensors."""
+    """One update with its stacked numbers ``(R, 1)`` and constant tensors.
+
+    `recorded` are the columns whose displacement is worth recording.
+    """
 
     update: Update
     hyper: dict[str, Tensor]
+    recorded: tuple[slice, ...]
 
     def apply_(
         self, theta: Tensor, gradient: Tensor, state: State, clock: Clock, parts: State
     ) -> None:
         """Apply the update and add what it did to its part, if parts are recorded."""
-        part = self.update.part
-        before = theta.clone() if part is not None and parts else None
+        if self.update.part is None or not parts:
+            self.update.apply_(theta, gradient, state, self.hyper, clock)
+            return
+        before = [theta[:, columns].clone() for columns in self.recorded]
         self.update.apply_(theta, gradient, state, self.hyper, clock)
-        if before is not None and part is not None:
+        for columns, old in zip(self.recorded, before):
             # In float64 the difference of two neighbouring float32 numbers is exact, so the
             # parts sum to the displacement to float64 rounding.
-            parts[part].add_(theta.double() - before.double())
+            parts[self.update.part][:, columns].add_(theta[:, columns].double() - old.double())
 
 
 class Chain:
@@ -94,6 +100,7 @@ def chain(
     layout: Layout,
     groups: Groups,
     compile: Compile = lambda function: function,
+    recorded: tuple[slice, ...] = (slice(None),),
 ) -> tuple[Chain, list[State]]:
     """Stack the recipes of R runs into one chain, and make its initial states.
 
@@ -104,6 +111,7 @@ def chain(
         layout: Their names and shapes.
         groups: Named groups of parameters that updates may refer to.
         compile: Wraps traceable stages, e.g. ``torch.compile``.
+        recorded: Columns of the parts that are accumulated; all by default.
 
     Returns:
         The chain and one state per link.
@@ -120,7 +128,7 @@ def chain(
                 "expected the same updates in every run of a batch (only float fields may "
                 f"differ), got {recipes[0]} in run 0 and {recipes[run]} in run {run}"
             )
-    links = [_link(same, theta, layout, groups) for same in zip(*recipes)]
+    links = [_link(same, theta, layout, groups, recorded) for same in zip(*recipes)]
     states = [link.update.init(theta, layout, groups) for link in links]
     return Chain(links, compile), states
 
@@ -132,7 +140,13 @@ def structure(update: Update) -> tuple[Any, ...]:
     return (type(update).__name__, *fixed.items())
 
 
-def _link(same: tuple[Update, ...], theta: Tensor, layout: Layout, groups: Groups) -> Link:
+def _link(
+    same: tuple[Update, ...],
+    theta: Tensor,
+    layout: Layout,
+    groups: Groups,
+    recorded: tuple[slice, ...],
+) -> Link:
     first = same[0]
     hyper = dict(first.constants(theta, layout, groups))
     for field in fields(first):  # type: ignore[arg-type]
@@ -140,4 +154,4 @@ def _link(same: tuple[Update, ...], theta: Tensor, layout: Layout, groups: Group
         if isinstance(values[0], float):
             column = torch.tensor(values, dtype=torch.float64, device=theta.device)
             hyper[field.name] = column.unsqueeze(1)
-    return Link(first, hyper)
+    return Link(first, hyper, recorded)
