@@ -1,1 +1,37 @@
-"""Spectral dynamics of training."""
+"""Spectral dynamics of training: low-rank decay, a grokking laboratory, and instruments.
+
+The names here are for use in any training loop and need only torch, numpy and scipy. The
+laboratory (`spectraledge.training`, `spectraledge.lab`, `spectraledge.experiments`) and the
+reports are imported from their own packages; the latter need the extra ``lab``.
+"""
+
+from spectraledge.decay import LowRankDecay, low_rank_decay_
+from spectraledge.instruments import DecayGeometry, Probe, WeightSpectrum, scale_invariance_of
+from spectraledge.linalg import (
+    entropy_rank,
+    nuclear_norm,
+    nuclear_rank,
+    participation_ratio,
+    polar_factor,
+    soft_threshold_singular_values,
+    stable_rank,
+    threshold_rank,
+)
+
+__all__ = [
+    "DecayGeometry",
+    "LowRankDecay",
+    "Probe",
+    "WeightSpectrum",
+    "entropy_rank",
+    "low_rank_decay_",
+    "nuclear_norm",
+    "nuclear_rank",
+    "participation_ratio",
+    "polar_factor",
+    "scale_invariance_of",
+    "soft_threshold_singular_values",
+    "stable_rank",
+    "threshold_rank",
+]
+__version__ = "0.1.0"

@@ -21,6 +21,7 @@ from spectraledge.training import (
     merge_states,
     train,
 )
+from spectraledge.training.execution import compiled
 from spectraledge.updates import SGD, Adam, ClipGradient, LowRank, WeightDecay
 
 
@@ -328,6 +329,24 @@ def test_eager_after_a_failed_compilation(monkeypatch):
     with pytest.warns(UserWarning, match="runs eagerly"):
         assert wrapped(1) == 2
     assert wrapped(2) == 3
+
+
+def test_a_library_torn_by_an_interrupted_linker_is_built_again(monkeypatch, tmp_path):
+    torn = tmp_path / "kernel.main.so"
+    torn.touch()
+
+    def loading(function, **options):
+        def call(*arguments):
+            if torn.exists():
+                reason = ImportError(f"{torn}: file too short")
+                raise torch._dynamo.exc.BackendCompilerFailed(loading, reason, None)
+            return "compiled"
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", loading)
+    assert compiled(lambda x: x, Execution())(1) == "compiled"
+    assert not torn.exists()
 
 
 def test_bfloat16_trains_float32_master_weights():

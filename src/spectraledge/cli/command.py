@@ -41,6 +41,12 @@ def one_of(*known: str) -> PrimitiveConstructorSpec[str]:
 
     An unknown name is an error that lists the known ones and the closest, which the parser's own
     choices do not.
+
+    Args:
+        *known: The names.
+
+    Returns:
+        What to put beside the type in ``Annotated``.
     """
 
     def check(words: Sequence[str]) -> str:

@@ -87,15 +87,16 @@ def spark(values: Sequence[float], width: int = 20) -> str:
         width: Number of bars, >= 2.
 
     Returns:
-        Text.
+        Text of this width.
 
     Example:
-        >>> spark([0.0, 0.5, 1.0])
-        '▁▅█'
+        >>> spark([0.0, 0.5, 1.0], width=4)
+        '▁▅█ '
     """
     shown = [value for value in values if not math.isnan(value)]
     if len(shown) > width:
         last = len(shown) - 1
         shown = [shown[round(i * last / (width - 1))] for i in range(width)]
     top = len(BARS) - 1
-    return "".join(BARS[math.floor(min(max(v, 0.0), 1.0) * top + 0.5)] for v in shown)
+    bars = [BARS[math.floor(min(max(value, 0.0), 1.0) * top + 0.5)] for value in shown]
+    return "".join(bars).ljust(width)

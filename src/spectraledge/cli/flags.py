@@ -90,7 +90,10 @@ class ModelFlags:
     qk_gain: bool = True
 
     def spec(self) -> ModelSpec:
-        """The model's spec.
+        """The recipe of the network.
+
+        Returns:
+            A spec with the published sizes where no flag says otherwise.
 
         Raises:
             ValueError: For flags that the model does not have.
@@ -159,10 +162,11 @@ class DecayFlags:
         rest = self.weight_decay_elsewhere
         if self.decay == "none":
             return (*_weight_decays(0.0, rest or 0.0, model), Adam())
-        rest = WEIGHT_DECAY if rest is None else rest
         if self.decay == "l2":
             strength = WEIGHT_DECAY if self.strength is None else self.strength
-            return (*_weight_decays(strength, rest, model), Adam())
+            alike = strength if model.model == "encoder" else WEIGHT_DECAY
+            return (*_weight_decays(strength, alike if rest is None else rest, model), Adam())
+        rest = WEIGHT_DECAY if rest is None else rest
         return (*_weight_decays(0.0, rest, model), Adam(), self._low_rank(model))
 
     def _low_rank(self, model: ModelFlags) -> Update:

@@ -62,8 +62,10 @@ def _show_spec(folder: RunFolder, console: Console) -> None:
     from spectraledge.cli.console import make_table
 
     table = make_table("spec", "")
-    for name, value in json.loads(folder.read_spec()).items():
-        table.add_row(name, _text(value))
+    spec = json.loads(folder.read_spec())
+    for name, value in spec.items():
+        if name != "type":
+            table.add_row(name, _text(value))
     console.print(table)
 
 
@@ -119,16 +121,30 @@ def _show_curves(folder: RunFolder, console: Console, rows: int) -> None:
         return
     ranks = mean_ranks(folder)
     at = dict(zip(ranks.pop("rank_step", []), zip(*ranks.values())))
-    table = make_table("step", *(name.replace("_", " ") for name in (*CURVES, *ranks)),
-                       right=["step", *(name.replace("_", " ") for name in (*CURVES, *ranks))])  # fmt: skip
+    columns = [name.replace("_", " ") for name in ("step", *CURVES, *ranks)]
+    table = make_table(*columns, right=columns)
     for index in _thinned(len(curves["step"]), rows):
         step = curves["step"][index]
         values = [curves[name][index] for name in CURVES] + list(at.get(step, ()))
         table.add_row(str(step), *map(number, values))
     console.print(table)
-    last = {name: values[-1] for name, values in curves.items() if name not in ("step", *CURVES)}
-    console.print(f"Last record, step {curves['step'][-1]}: ", end="")
-    console.print(", ".join(f"{name} {number(value)}" for name, value in last.items()))
+    _show_last({name: float(values[-1]) for name, values in curves.items()}, console)
+
+
+def _show_last(last: dict[str, float], console: Console) -> None:
+    """Metrics of the last record: a row per part of the data, a column per kind."""
+    from spectraledge.cli.console import make_table, number
+
+    parts = ("train", "validation", "test")
+    found = {n.partition("_")[2]: None for n in last if n.partition("_")[0] in parts}
+    kinds = sorted(found, key=lambda kind: (not kind.startswith("loss"), kind))
+    columns = [f"step {last['step']:.0f}", *(kind.replace("_", " ") for kind in kinds)]
+    table = make_table(*columns, right=columns[1:])
+    for part in parts:
+        table.add_row(part, *(number(last.get(f"{part}_{kind}")) for kind in kinds))
+    console.print(table)
+    if last["lost_at"] >= 0:
+        console.print(f"diverged at step {last['lost_at']:.0f}", style="red")
 
 
 def _thinned(count: int, rows: int) -> list[int]:

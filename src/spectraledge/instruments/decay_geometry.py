@@ -80,8 +80,9 @@ class DecayGeometry(Instrument):
     """Radial and tangential part of each decay, angular speed, effective learning rate, fan.
 
     Everything is a mean over the steps since the previous snapshot, so all is NaN at the first
-    one, except for what a single step would do there. A part that no update of the chain makes is zero, since the parts sum to the displacement;
-    if no part was recorded at all, what depends on parts is NaN.
+    one, except for what a single step would do there. A part that no update of the chain makes is
+    zero, since the parts sum to the displacement; if no part was recorded at all, what depends on
+    parts is NaN.
 
     Args:
         kinds: Kinds of matrices; empty for every matrix.

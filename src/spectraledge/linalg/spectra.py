@@ -73,8 +73,7 @@ def nuclear_norm(matrix: Source = None, *, singular_values: Given = None) -> Mea
 def stable_rank(matrix: Source = None, *, singular_values: Given = None) -> Measure:
     """Stable rank ``sum_i sigma_i^2 / sigma_1^2``.
 
-    The measure of the grokking papers. It is governed by the largest value alone: it falls
-    whenever that one grows, with nothing else changed.
+    Governed by the largest value: it falls whenever that one grows, nothing else changed.
 
     Args:
         matrix: ``(..., m, n)``; leave it out when giving singular values.
@@ -151,8 +150,7 @@ def entropy_rank(
 def participation_ratio(matrix: Source = None, *, singular_values: Given = None) -> Measure:
     """Participation ratio ``(sum_i sigma_i^2)^2 / sum_i sigma_i^4``.
 
-    From a matrix it needs two norms of the Gram matrix and no decomposition:
-    ``F^4 / ||W^T W||_F^2``, differentiable and cheap.
+    From a matrix it is ``F^4 / ||W^T W||_F^2``, without any decomposition.
 
     Args:
         matrix: ``(..., m, n)``; leave it out when giving singular values.
@@ -187,8 +185,8 @@ def threshold_rank(
 ) -> Measure:
     """Number of singular values above a threshold.
 
-    Definition: ``#{sigma_i > c sigma_1}`` (relative) or ``#{sigma_i > c}``. Under nuclear-norm
-    decay of t a step, ``3 t`` (absolute) is the noise floor below which values are not signal.
+    Definition: ``#{sigma_i > c sigma_1}`` (relative) or ``#{sigma_i > c}``; under decay of t a
+    step, absolute ``c = 3 t`` is the noise floor.
 
     Args:
         matrix: ``(..., m, n)``; leave it out when giving singular values.

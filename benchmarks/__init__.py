@@ -1,0 +1,1 @@
+"""Benchmarks: each compares ours with a naive baseline, interleaved in one process."""

@@ -1,0 +1,16 @@
+"""Run every benchmark, or those named: ``python -m benchmarks training_step``."""
+
+import sys
+
+import torch
+
+from benchmarks import instruments, low_rank_step, training_step
+
+torch.set_num_threads(1)
+ALL = {"training_step": training_step, "low_rank_step": low_rank_step, "instruments": instruments}
+names = sys.argv[1:] or list(ALL)
+unknown = [name for name in names if name not in ALL]
+if unknown:
+    sys.exit(f"unknown benchmarks {unknown}; known: {', '.join(ALL)}")
+for name in names:
+    ALL[name].main()

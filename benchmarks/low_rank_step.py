@@ -1,0 +1,55 @@
+"""Cost of low-rank decay beside a training step, and of one batched call beside single ones."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.harness import Goal, in_turns, report
+from spectraledge.decay import LowRankDecay, low_rank_decay_
+from spectraledge.models import ScaleInvariantDecoderSpec
+from spectraledge.training import Execution, Problem, RunSpec, Trainer
+from spectraledge.updates import Adam, LowRank, WeightDecay
+
+
+def main() -> None:
+    """Run and report."""
+    plain = (WeightDecay(0.1, on="not_qk"), Adam())
+    fast = Trainer(Problem([RunSpec(updates=plain)], Execution()))
+    decayed = Trainer(Problem([RunSpec(updates=(*plain, LowRank(0.5)))], Execution()))
+    model = ScaleInvariantDecoderSpec().build(vocabulary=114, length=3, classes=114, seed=0)
+    decay = LowRankDecay(model, 0.5)
+    eight = torch.randn(8, 128, 128, generator=torch.Generator().manual_seed(0)) / 128**0.5
+
+    def one_at_a_time() -> None:
+        for matrix in eight:
+            low_rank_decay_(matrix, 1e-9)
+
+    timings = in_turns(
+        {
+            "fast step without decay": fast.step_,
+            "fast step with LowRank at defaults": decayed.step_,
+            "LowRankDecay.step at defaults, 4 x 128x128": lambda: decay.step(lr=1e-3),
+            "8 x 128x128, one call": lambda: low_rank_decay_(eight, 1e-9),
+            "8 x 128x128, one at a time": one_at_a_time,
+        },
+        rounds=60,
+    )
+    step = timings["fast step without decay"].p50
+    report(
+        "low-rank decay",
+        timings,
+        [
+            Goal("LowRankDecay.step over a fast training step",
+                 timings["LowRankDecay.step at defaults, 4 x 128x128"].p50 / step, 0.08, True),
+            Goal("LowRank in the trainer, extra time over a fast step",
+                 timings["fast step with LowRank at defaults"].p50 / step - 1, 0.08, True),
+            Goal("8 matrices one at a time over batched",
+                 timings["8 x 128x128, one at a time"].p50 / timings["8 x 128x128, one call"].p50,
+                 2.0, False),
+        ],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
