@@ -5,18 +5,32 @@ laboratory (`spectraledge.training`, `spectraledge.lab`, `spectraledge.experimen
 reports are imported from their own packages; the latter need the extra ``lab``.
 """
 
-from spectraledge.decay import LowRankDecay, low_rank_decay_
-from spectraledge.instruments import DecayGeometry, Probe, WeightSpectrum, scale_invariance_of
-from spectraledge.linalg import (
-    entropy_rank,
-    nuclear_norm,
-    nuclear_rank,
-    participation_ratio,
-    polar_factor,
-    soft_threshold_singular_values,
-    stable_rank,
-    threshold_rank,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spectraledge.decay import LowRankDecay, low_rank_decay_
+    from spectraledge.instruments import DecayGeometry, Probe, WeightSpectrum, scale_invariance_of
+    from spectraledge.linalg import (
+        entropy_rank,
+        nuclear_norm,
+        nuclear_rank,
+        participation_ratio,
+        polar_factor,
+        soft_threshold_singular_values,
+        stable_rank,
+        threshold_rank,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        # Looked up when asked for, so that the command line says --help without importing torch.
+        for package in ("decay", "instruments", "linalg") if name in __all__ else ():
+            module = import_module(f"{__name__}.{package}")
+            if name in module.__all__:
+                return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "DecayGeometry",
@@ -35,3 +49,7 @@ __all__ = [
     "threshold_rank",
 ]
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

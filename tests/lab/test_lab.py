@@ -179,7 +179,10 @@ class Explodes(Update):
 
     rate: float = 0.0
     part: ClassVar[str | None] = None
-    compiled: ClassVar[bool] = False
+
+    @property
+    def compiled(self):
+        return False
 
     def apply_(self, theta, gradient, state, hyper, clock):
         if clock.index == 6 and bool((hyper["rate"] > 0).any()):

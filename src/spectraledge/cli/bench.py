@@ -54,14 +54,16 @@ class Bench(Command):
         console = make_console()
         execution = Execution(self.device, self.compile, self.threads)
         execution.apply()
-        columns = ("what", "runs", "20 %", "median", "80 %", "steps/s", "ms per run")
+        columns = ("what", "runs", "20 %", "median", "80 %", "steps/s", "ms per run", "of a step")
         table = make_table(*columns, right=columns[1:], title="Milliseconds a step")
+        whole: dict[int, float] = {}  # medians of the float32 training step
         for what, runs, step in self._candidates(execution):
             with console.status(f"{what}, {runs} runs"):
                 times = _step_times(step, self.steps, self.device)
             low, median, high = (times[round(q * (len(times) - 1))] for q in (0.2, 0.5, 0.8))
             cells = (low, median, high, 1000 / median, median / runs)
-            table.add_row(what, str(runs), *(f"{cell:.4g}" for cell in cells))
+            part = f"{median / whole.setdefault(runs, median):.1%}"
+            table.add_row(what, str(runs), *(f"{cell:.4g}" for cell in cells), part)
         console.print(table)
         return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import FlagCreatePairsOff, arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -19,13 +19,15 @@ Root = Annotated[Path, arg(metavar="FOLDER")]
 
 @dataclass(frozen=True, kw_only=True)
 class Command(ABC):
-    """A subcommand: its fields are its flags.
+    """A subcommand: its fields are its flags, ``imports`` the slow modules it cannot do without.
 
     Args:
         traceback: Show the whole traceback of an error.
     """
 
     traceback: FlagCreatePairsOff[bool] = False
+
+    imports: ClassVar[tuple[str, ...]] = ("spectraledge.lab", "rich.live", "rich.progress_bar")
 
     @abstractmethod
     def execute(self) -> int:

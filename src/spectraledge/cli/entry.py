@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = _parse(words)
+        with _interrupts_end_the_process():
+            command = _parse(words)
+            for module in command.imports:
+                import_module(module)
     except ImportError as error:
         return _say(
             f"{error}; install what the command line needs: pip install 'spectraledge[lab]'"
@@ -82,6 +88,19 @@ def _parse(words: list[str]) -> Command:
         config=(OmitArgPrefixes,),
     )
     return parsed
+
+
+@contextmanager
+def _interrupts_end_the_process() -> Iterator[None]:
+    """Ctrl-C while modules are imported: some catch it, and go on half-imported."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # ignored, as in a background job, or handled by somebody else
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupted(stop: KeyboardInterrupt, words: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -43,6 +43,12 @@ class Report(Command):
     root: Root = Path("runs")
     output: Output = None
     open: FlagCreatePairsOff[bool] = False
+
+    imports: ClassVar[tuple[str, ...]] = (
+        *Command.imports,
+        "spectraledge.experiments.run",
+        "scipy.stats",
+    )
 
     def execute(self) -> int:
         """Write the report; missing runs are an error."""

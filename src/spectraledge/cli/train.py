@@ -77,11 +77,13 @@ class Train(Command):
         return _conclude(console, specs, plan)
 
     def specs(self) -> list[RunSpec]:
-        """One spec a seed.
+        """The runs.
+
+        Returns:
+            One spec a seed.
 
         Raises:
-            ValueError: Without a seed, with a repeated or negative one, or for numbers out of
-                range.
+            ValueError: Without a seed, or with a repeated or negative one.
         """
         from spectraledge.training import RunSpec
 
@@ -109,7 +111,7 @@ class Train(Command):
         ]
 
     def plan(self) -> Plan:
-        """Where and how; the spectrum of queries and keys is measured if they are separate."""
+        """Where and how; the spectra of queries and keys are measured at every record."""
         from spectraledge.instruments import WeightSpectrum
         from spectraledge.lab import Plan
         from spectraledge.training import Execution
@@ -155,11 +157,12 @@ def _left_behind(pending: Sequence[RunSpec], plan: Plan) -> str:
         if not plan.folder(spec).is_done()
     }
     if not any(steps.values()):
-        return "Nothing is lost but the first steps; training will start from step 0."
-    where = ", ".join(f"seed {seed} from step {step}" for seed, step in steps.items())
-    return (
-        f"What was recorded is kept, and training goes on exactly: {where} of {pending[0].steps}."
-    )
+        return "No record was complete; training will start from step 0."
+    if len(set(steps.values())) == 1:
+        where = f"step {min(steps.values())}"
+    else:
+        where = ", ".join(f"step {step} (seed {seed})" for seed, step in steps.items())
+    return f"Training will go on exactly from {where} of {pending[0].steps}."
 
 
 def _conclude(console: Console, specs: Sequence[RunSpec], plan: Plan) -> int:

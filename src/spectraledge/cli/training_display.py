@@ -62,6 +62,7 @@ class TrainingDisplay:
         self.folders = {spec: plan.folder(spec) for spec in specs}
         self.standings = {spec: read_standing(folder) for spec, folder in self.folders.items()}
         self.printer: Console | None = None
+        self._compiles = plan.execution.compile
         self._steps = {spec: self.standings[spec].step for spec in specs}
         self._pace = Pace(sum(spec.steps for spec in specs))
         self._batch = 1
@@ -102,7 +103,7 @@ class TrainingDisplay:
         if self._pace.done >= self._pace.total:
             return (elapsed,)
         if self._pace.speed is None:
-            return (elapsed, "preparing; compiling takes up to a minute")
+            return (elapsed, "compiling, about a minute" if self._compiles else "preparing")
         speed = f"{self._pace.speed / self._batch:.1f} steps/s"
         return (elapsed, speed, f"{duration(self._pace.remaining)} left")
 
@@ -111,7 +112,8 @@ class TrainingDisplay:
         table = make_table(*columns, right=[*columns[1:4], *columns[5:7]])
         for spec in self.folders:
             standing = self.standings[spec]
-            row = (f"{self._steps[spec]}/{spec.steps}", *_numbers(standing))
+            width = len(str(spec.steps))
+            row = (f"{self._steps[spec]:>{width}}/{spec.steps}", *_numbers(standing))
             table.add_row(f"seed {spec.seed}", *row[:3], spark(standing.validation), *row[3:])
         return table
 
@@ -122,7 +124,8 @@ class TrainingDisplay:
             f"seed {spec.seed}  step {standing.step:>{len(str(spec.steps))}}/{spec.steps}  "
             f"train {train}  validation {validation}  stable rank {stable}  entropy rank {entropy}"
         )
-        return "  ".join([text, *self._speed()[1:], *([note] if note else [])])
+        speed = self._speed()[1:] if self._pace.speed else ()
+        return "  ".join([text, *speed, *([note] if note else [])])
 
 
 def _numbers(standing: Standing) -> tuple[str, str, str, str, str]:

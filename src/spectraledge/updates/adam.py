@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,7 +36,6 @@ class Adam(Update):
     epsilon: float = 1e-8
 
     part: ClassVar[str | None] = "gradient"
-    compiled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("Adam", high=1.0, beta1=self.beta1, beta2=self.beta2)
@@ -51,7 +50,7 @@ class Adam(Update):
         theta: Tensor,
         gradient: Tensor,
         state: State,
-        hyper: Mapping[str, Tensor],
+        hyper: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         """One step, in place."""

@@ -13,7 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -47,15 +47,19 @@ class Update(ABC):
     """One link of a chain. Concrete updates are frozen dataclasses that nobody subclasses.
 
     ``part`` names the part of the displacement that it makes; None if it only changes the
-    gradient. ``compiled`` says whether ``apply_`` may be traced: no data-dependent Python branch
-    and no matrix decomposition.
+    gradient. An update is traceable (``compiled``) if no Python branch depends on data or on the
+    step.
     """
 
     part: ClassVar[str | None]
-    compiled: ClassVar[bool]
 
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
-        """Tensors that never change and that all runs share; merged into ``hyper``."""
+    @property
+    def compiled(self) -> bool:
+        """Whether ``apply_`` may be traced."""
+        return True
+
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
+        """What never changes and all runs share; merged into ``hyper``."""
         return {}
 
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
@@ -68,7 +72,7 @@ class Update(ABC):
         theta: Tensor,
         gradient: Tensor,
         state: State,
-        hyper: Mapping[str, Tensor],
+        hyper: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         """Change `theta` or `gradient` ``(R, P)``, and `state`, in place."""

@@ -26,7 +26,7 @@ class Link:
     """
 
     update: Update
-    hyper: dict[str, Tensor]
+    hyper: dict[str, Any]
     recorded: tuple[slice, ...]
 
     def apply_(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -27,7 +27,6 @@ class ClipGradient(Update):
     norm: float = 1.0
 
     part: ClassVar[str | None] = None
-    compiled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("ClipGradient", low=1e-30, norm=self.norm)
@@ -37,7 +36,7 @@ class ClipGradient(Update):
         theta: Tensor,
         gradient: Tensor,
         state: State,
-        hyper: Mapping[str, Tensor],
+        hyper: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         """Scale the gradient, in place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -55,7 +55,11 @@ class LowRank(Update):
     heads: int = 1
 
     part: ClassVar[str | None] = "low_rank"
-    compiled: ClassVar[bool] = False
+
+    @property
+    def compiled(self) -> bool:
+        """Polynomial methods at every step; decompositions and skipped steps run eagerly."""
+        return self.every == 1 and self.method in ("auto", "floored", "published")
 
     def __post_init__(self) -> None:
         check_range("LowRank", strength=self.strength)
@@ -63,7 +67,7 @@ class LowRank(Update):
         check_method(self.method)
         check_name("scale", self.scale, get_args(DecayScale))
 
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
         """Rows (start, outputs, inputs) of the matrices, equal shapes together."""
         names = group_names("LowRank", self.on, groups)
         shapes = dict(zip(layout.names, layout.shapes))
@@ -74,13 +78,13 @@ class LowRank(Update):
                     f"{name} of shape {shapes[name]} in group {self.on!r}"
                 )
         places = [(layout.span(name).start, *shapes[name]) for name in names]
-        return {"places": torch.tensor(sorted(places, key=lambda place: place[1:]))}
+        return {"places": tuple(sorted(places, key=lambda place: place[1:]))}
 
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """Rates that fell due since the last application, and the memory of the adaptive scale."""
         places = self.constants(theta, layout, groups)["places"]
         runs = theta.shape[0]
-        rank = [min(rows // self.heads, columns) for _, rows, columns in places.tolist()]
+        rank = [min(rows // self.heads, columns) for _, rows, columns in places]
         rho = torch.tensor(rank, dtype=torch.float64, device=theta.device)
         return {
             "due": torch.zeros(runs, 1, dtype=torch.float64, device=theta.device),
@@ -92,15 +96,15 @@ class LowRank(Update):
         theta: Tensor,
         gradient: Tensor,
         state: State,
-        hyper: Mapping[str, Tensor],
+        hyper: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         """One step, in place."""
         state["due"].add_(hyper["strength"] * (clock.lr if self.coupled else clock.active))
-        if clock.index % self.every:
+        if self.every > 1 and clock.index % self.every:
             return
         first = 0
-        for shape, places in groupby(hyper["places"].tolist(), key=lambda place: place[1:]):
+        for shape, places in groupby(hyper["places"], key=lambda place: place[1:]):
             views = [self._blocks(theta, start, *shape) for start, *_ in places]
             last = first + self.heads * len(views)
             self._decay_(views, state["due"], state["rho"][:, first:last])

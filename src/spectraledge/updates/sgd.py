@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,7 +29,6 @@ class SGD(Update):
     momentum: float = 0.0
 
     part: ClassVar[str | None] = "gradient"
-    compiled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("SGD", high=1.0, momentum=self.momentum)
@@ -43,7 +42,7 @@ class SGD(Update):
         theta: Tensor,
         gradient: Tensor,
         state: State,
-        hyper: Mapping[str, Tensor],
+        hyper: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         """One step, in place."""

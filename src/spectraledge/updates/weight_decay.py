@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -33,12 +33,11 @@ class WeightDecay(Update):
     on: str = "all"
 
     part: ClassVar[str | None] = "weight_decay"
-    compiled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("WeightDecay", strength=self.strength)
 
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
         """The group as a 0/1 row ``(P,)``."""
         names = group_names("WeightDecay", self.on, groups)
         return {"mask": layout.mask(names).to(theta)}
@@ -48,7 +47,7 @@ class WeightDecay(Update):
         theta: Tensor,
         gradient: Tensor,
         state: State,
-        hyper: Mapping[str, Tensor],
+        hyper: Mapping[str, Any],
         clock: Clock,
     ) -> None:
         """One step, in place."""
