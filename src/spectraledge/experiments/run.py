@@ -15,7 +15,7 @@ from spectraledge.lab.run import Display, result_of
 from spectraledge.report import Page, write
 from spectraledge.training import Execution
 
-__all__ = ["read_results", "run_experiment", "write_report"]
+__all__ = ["read_results", "run_experiment", "stored_results", "write_report"]
 
 
 def run_experiment(
@@ -62,12 +62,7 @@ def read_results(experiment: Experiment, scale: Scale, root: Path) -> Results:
     Raises:
         FileNotFoundError: If a run is missing; says how many are there and what to do.
     """
-    check_scale(scale)
-    plan = _plan(experiment, scale, root, None)
-    results = {
-        arm: [result_of(spec, plan) for spec in specs]
-        for arm, specs in experiment.arms(scale).items()
-    }
+    results = stored_results(experiment, scale, root)
     flat = [result for of_arm in results.values() for result in of_arm]
     missing = [r for r in flat if r.failure is not None]
     if missing:
@@ -77,6 +72,16 @@ def read_results(experiment: Experiment, scale: Scale, root: Path) -> Results:
             f"train them with: spectraledge run {experiment.name} --scale {scale}"
         )
     return results
+
+
+def stored_results(experiment: Experiment, scale: Scale, root: Path) -> Results:
+    """What is stored of an experiment, unfinished runs included (with their `failure`)."""
+    check_scale(scale)
+    plan = _plan(experiment, scale, root, None)
+    return {
+        arm: [result_of(spec, plan) for spec in specs]
+        for arm, specs in experiment.arms(scale).items()
+    }
 
 
 def write_report(experiment: Experiment, results: Results, scale: Scale, path: Path) -> Page:

@@ -39,7 +39,7 @@ from spectraledge.report import (
 )
 from spectraledge.series import mean_interval
 
-__all__ = ["make_page", "rank_curves", "split_words"]
+__all__ = ["BAND", "grok_figure", "make_page", "rank_curves", "split_words"]
 
 BAND = "Thin lines are seeds, the thick line is their mean, the band its 95 % t interval."
 RANKS = {
@@ -65,8 +65,13 @@ def make_page(results: Results, scale: Scale) -> Page:
 
     Returns:
         The page, without environment and links.
+
+    Raises:
+        ValueError: If no run finished.
     """
     results = finished(results)
+    if not results:
+        raise ValueError("expected at least one finished run, got none; see `spectraledge list`")
     colours = arm_colours(list(results))
     sections = [_run_section(results, split, colours) for split in splits_of(results)]
     if "ordered" in splits_of(results):
@@ -276,7 +281,7 @@ def _invariance_section(results: Results) -> Section:
 
 def _outcome_section(results: Results, colours: dict[str, str]) -> Section:
     items: list[Figure | Table] = [
-        _grok_figure(results, split, colours) for split in splits_of(results)
+        grok_figure(results, split, colours) for split in splits_of(results)
     ]
     rows = [
         _outcome_row(arm, split, runs)
@@ -292,7 +297,17 @@ def _outcome_section(results: Results, colours: dict[str, str]) -> Section:
     return Section("Outcomes", "", [*items, Table(columns, rows, caption)])
 
 
-def _grok_figure(results: Results, split: str, colours: dict[str, str]) -> Figure:
+def grok_figure(results: Results, split: str, colours: dict[str, str]) -> Figure:
+    """Step of generalisation of every run, by arm; censored where it is not within the budget.
+
+    Args:
+        results: Finished runs by arm.
+        split: Which data split.
+        colours: Colour of each arm.
+
+    Returns:
+        The figure.
+    """
     outcomes = []
     for arm, runs in of_split(results, split).items():
         steps = first_steps(runs, "validation_accuracy")
