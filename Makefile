@@ -18,7 +18,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Train small scale-invariant transformers under three decays, write a report
-	$(BIN)/spectraledge run rank_collapse --scale demo --workers 2
+	@# At this size compiling takes longer than it saves.
+	$(BIN)/spectraledge run rank_collapse --scale demo --workers 2 --no-compile
 
 experiment: $(STAMP) ## The full rank-collapse experiment (30 runs, about 80 minutes on one core)
 	$(BIN)/spectraledge run rank_collapse --scale full --workers 2

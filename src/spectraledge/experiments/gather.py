@@ -71,9 +71,13 @@ def band(
     steps: Array,
     values: Array,
     limits: tuple[float, float] = (-np.inf, np.inf),
+    *,
+    log: bool = False,
     **style: Any,
 ) -> Curve:
     """A curve with every seed, the mean, and its 95 % t interval where every seed has a value.
+
+    With fewer than three seeds there is no band: for two, t is 12.7 and it would fill the figure.
 
     Args:
         arm: Name of the arm.
@@ -81,27 +85,32 @@ def band(
         steps: ``(T,)``.
         values: ``(S, T)``.
         limits: What the interval is cut to, e.g. (0, 1) for accuracies.
+        log: Take mean and interval of the logarithms, for quantities drawn on a log axis; values
+            at or below 0 count as missing.
         **style: Passed to `Curve`.
 
     Returns:
         The curve.
     """
+    scale, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = scale(np.where(values > 0, values, np.nan) if log else values)
     found = [
-        mean_interval(column.tolist()) if np.isfinite(column).all() else None for column in values.T
+        mean_interval(column.tolist()) if np.isfinite(column).all() else None for column in scaled.T
     ]
     lower, centre, upper = (
-        np.array([np.nan if i is None else getattr(i, end) for i in found])
+        np.clip(back(np.array([np.nan if i is None else getattr(i, end) for i in found])), *limits)
         for end in ("lower", "centre", "upper")
     )
-    bounded = len(values) > 1
+    bounded = len(values) > 2
     return Curve(
         arm,
         steps,
         values,
         centre=centre,
         seeds=seeds_of(results),
-        lower=np.clip(lower, *limits) if bounded else None,
-        upper=np.clip(upper, *limits) if bounded else None,
+        lower=lower if bounded else None,
+        upper=upper if bounded else None,
         **style,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,10 @@ class Interval:
     lower: float
     upper: float
     count: int
+
+    def within(self, low: float, high: float) -> Interval:
+        """The same with its ends cut to where the quantity can be, e.g. [0, 1] for accuracies."""
+        return replace(self, lower=max(self.lower, low), upper=min(self.upper, high))
 
     def __str__(self) -> str:
         if not np.isfinite(self.upper - self.lower):

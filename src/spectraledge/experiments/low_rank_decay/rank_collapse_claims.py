@@ -63,7 +63,7 @@ def verdicts(results: Results, scale: Scale) -> list[Verdict]:
         The verdicts, those of the paper first.
     """
     published = of_split(results, splits_of(results)[-1])
-    safe = of_split(results, splits_of(results)[0])
+    safe = of_split(results, splits_of(results)[0]) if len(splits_of(results)) > 1 else published
     checks: list[
         tuple[Callable[..., Verdict | None], tuple[str, ...], dict[str, list[RunResult]]]
     ] = [
@@ -83,7 +83,7 @@ def verdicts(results: Results, scale: Scale) -> list[Verdict]:
     found = [
         check(*(runs[arm] for arm in needed))
         for check, needed, runs in checks
-        if set(needed) <= set(runs)
+        if set(needed) <= set(runs) and (check is not _mirror_safe or safe is not published)
     ]
     if scale == "smoke":
         note = "A smoke run is too small to decide anything."
@@ -99,7 +99,7 @@ def _rank_at(runs: Sequence[RunResult], step: int) -> Interval:
 def _accuracy_at(
     runs: Sequence[RunResult], step: int, name: str = "validation_accuracy"
 ) -> Interval:
-    return mean_interval(at_step(*metric(runs, name), step))
+    return mean_interval(at_step(*metric(runs, name), step)).within(0.0, 1.0)
 
 
 def _step(runs: Sequence[RunResult], wanted: int) -> int:

@@ -38,10 +38,14 @@ from spectraledge.report import (
     spectra_slider,
 )
 from spectraledge.series import mean_interval
+from spectraledge.tasks import ModularArithmetic
 
 __all__ = ["BAND", "grok_figure", "make_page", "rank_curves", "split_words"]
 
-BAND = "Thin lines are seeds, the thick line is their mean, the band its 95 % t interval."
+BAND = (
+    "Thin lines are seeds, the thick line is their mean (on log axes their geometric mean), the "
+    "band its 95 % t interval from three seeds on."
+)
 RANKS = {
     "stable_rank": ("Stable rank of Q and K", "mean F²/σ₁² over the query and key matrices"),
     "entropy_rank": ("Entropy rank of Q and K", "mean exp(entropy of σ/Σσ)"),
@@ -89,6 +93,7 @@ def make_page(results: Results, scale: Scale) -> Page:
 def _summary(results: Results, scale: Scale) -> str:
     spec = next(iter(results.values()))[0].spec
     runs = sum(len(of_arm) for of_arm in results.values())
+    steps = max(r.spec.steps for of_arm in results.values() for r in of_arm)
     size = {
         "full": "This is the published size.",
         "demo": "This is a small variant that shows the phases in minutes; claims about numbers "
@@ -96,12 +101,19 @@ def _summary(results: Results, scale: Scale) -> str:
         "smoke": "This is a smoke run: it shows that everything works and nothing else.",
     }[scale]
     return (
-        f"{runs} transformers with QK-norm learn {spec.task} for {spec.steps} steps, in "
-        f"{len(results)} arms that differ in what decays the query and key matrices. {size}\n\n"
+        f"{runs} transformers with QK-norm learn {_task_words(spec.task)} for up to "
+        f"{steps} steps, in {len(results)} arms that differ in what decays the query and key "
+        f"matrices. {size}\n\n"
         "The verdicts compare with the paper (arXiv 2606.04405) and with the code and preprint it "
         "builds on. A claim holds or fails only if the whole 95 % interval over seeds lies on one "
         "side of its threshold; otherwise it is undecided."
     )
+
+
+def _task_words(task: object) -> str:
+    if isinstance(task, ModularArithmetic):
+        return f"{task.operation} modulo {task.modulus} from {task.train_fraction:.0%} of all pairs"
+    return str(task)
 
 
 def _accuracy(results: Results, split: str, name: str) -> list[Curve]:
@@ -123,7 +135,7 @@ def rank_curves(results: Results, split: str, output: str) -> list[Curve]:
         One curve per arm.
     """
     return [
-        band(arm, runs, *reading(runs, SPECTRUM, output, _mean_matrix), limits=(0.0, np.inf))
+        band(arm, runs, *reading(runs, SPECTRUM, output, _mean_matrix), log=True)
         for arm, runs in of_split(results, split).items()
     ]
 
@@ -213,7 +225,7 @@ def _geometry_section(results: Results, colours: dict[str, str]) -> Section:
 
     def draw(output: str, title: str, label: str, log: bool = False) -> Figure:
         lines = [
-            band(arm, runs, *reading(runs, GEOMETRY, output, _mean_matrix), limits=(0.0, np.inf))
+            band(arm, runs, *reading(runs, GEOMETRY, output, _mean_matrix), log=log)
             for arm, runs in arms.items()
         ]
         axes = Axes(y_label=label, log_y=log)
@@ -329,9 +341,10 @@ def grok_figure(results: Results, split: str, colours: dict[str, str]) -> Figure
 def _outcome_row(arm: str, split: str, runs: Sequence[RunResult]) -> tuple[str, ...]:
     last = runs[0].spec.steps
 
-    def final(steps: Array, values: Array) -> str:
+    def final(steps: Array, values: Array, high: float = np.inf) -> str:
         sample = at_step(steps, values, last)
-        return str(mean_interval(sample)).partition(" (")[0] if sample else "–"
+        found = mean_interval(sample).within(0.0, high) if sample else "–"
+        return str(found).partition(" (")[0]
 
     spectrum = [
         final(*reading(runs, SPECTRUM, output, _mean_matrix))
@@ -341,8 +354,8 @@ def _outcome_row(arm: str, split: str, runs: Sequence[RunResult]) -> tuple[str, 
         arm, split_words(split),
         _counted(first_steps(runs, "train_accuracy")),
         _counted(first_steps(runs, "validation_accuracy")),
-        final(*metric(runs, "validation_accuracy")),
-        final(*metric(runs, "test_accuracy")),
+        final(*metric(runs, "validation_accuracy"), high=1.0),
+        final(*metric(runs, "test_accuracy"), high=1.0),
         *spectrum,
         str(sum(run.diverged_at is not None for run in runs)),
     )  # fmt: skip
