@@ -118,7 +118,7 @@ class Player:
     def reach(self, index):
         self.wait(
             "([node, index]) => node._fullLayout.sliders[0].active == index"
-            " && node._transitionData._frameQueue.length == 0 && !node._transitioning",
+            " && !node._transitionData._frameQueue?.length && !node._transitioning",
             arg=[self.node, index],
         )
 

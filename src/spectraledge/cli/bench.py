@@ -58,7 +58,7 @@ class Bench(Command):
         table = make_table(*columns, right=columns[1:], title="Milliseconds a step")
         whole: dict[int, float] = {}  # medians of the float32 training step
         for what, runs, step in self._candidates(execution):
-            with console.status(f"{what}, {runs} runs"):
+            with console.status(f"{what}, {runs} runs", refresh_per_second=1):
                 times = _step_times(step, self.steps, self.device)
             low, median, high = (times[round(q * (len(times) - 1))] for q in (0.2, 0.5, 0.8))
             cells = (low, median, high, 1000 / median, median / runs)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["duration", "make_console", "make_table", "number", "share", "spark"]
+__all__ = ["duration", "make_console", "make_table", "number", "rank", "share", "spark"]
 
 # A file or pipe has no width; wide enough that no row of ours is broken.
 PIPE_WIDTH = 240
@@ -57,6 +57,11 @@ def number(value: float | None, digits: int = 4) -> str:
 def share(value: float | None) -> str:
     """A number in [0, 1] with three decimals, a dash where there is none."""
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def rank(value: float | None) -> str:
+    """A rank with two decimals, a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from spectraledge.cli.console import duration, make_table, number, share, spark
+from spectraledge.cli.console import duration, make_table, rank, share, spark
 from spectraledge.cli.pace import Pace
 from spectraledge.cli.standing import Standing, read_standing
 
@@ -133,7 +133,7 @@ def _numbers(standing: Standing) -> tuple[str, str, str, str, str]:
     return (
         share(last.get("train_accuracy")),
         share(last.get("validation_accuracy")),
-        number(last.get("stable_rank"), 3),
-        number(last.get("entropy_rank"), 3),
+        rank(last.get("stable_rank")),
+        rank(last.get("entropy_rank")),
         standing.note,
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from spectraledge.cli.console import duration, make_table, number, share, spark
+from spectraledge.cli.console import duration, make_table, rank, share, spark
 from spectraledge.cli.pace import Pace
 from spectraledge.cli.standing import Standing, read_standing
 
@@ -129,7 +129,7 @@ class Watch:
                 share(_mean(runs, "train_accuracy")),
                 share(_mean(runs, "validation_accuracy")),
                 spark(_mean_history(runs)),
-                number(_mean(runs, "stable_rank"), 3),
+                rank(_mean(runs, "stable_rank")),
                 "; ".join(f"{count} {note}" for note, count in notes.items()),
                 style="" if states["done"] < len(runs) else "green",
             )

@@ -12,7 +12,6 @@ from spectraledge.experiments.base import Results, Scale
 from spectraledge.experiments.gather import at_step, band, metric, reading
 from spectraledge.experiments.low_rank_decay.rank_collapse_claims import (
     GENERALISED,
-    GEOMETRY,
     MEMORISED,
     SPECTRUM,
     finished,
@@ -21,7 +20,16 @@ from spectraledge.experiments.low_rank_decay.rank_collapse_claims import (
     splits_of,
     verdicts,
 )
-from spectraledge.instruments import ScaleInvariance
+from spectraledge.experiments.low_rank_decay.rank_collapse_sections import (
+    BAND,
+    accuracy_curves,
+    geometry_section,
+    invariance_section,
+    mean_over_matrices,
+    mirror_section,
+    spectra_section,
+    split_words,
+)
 from spectraledge.lab import RunResult
 from spectraledge.report import (
     Axes,
@@ -30,34 +38,22 @@ from spectraledge.report import (
     Outcome,
     Page,
     Section,
-    Spectra,
     Table,
     arm_colours,
     curves,
     dots_with_intervals,
-    spectra_slider,
 )
 from spectraledge.series import mean_interval
 from spectraledge.tasks import ModularArithmetic
 
-__all__ = ["BAND", "grok_figure", "make_page", "rank_curves", "split_words"]
+__all__ = ["grok_figure", "make_page", "rank_curves"]
 
-BAND = (
-    "Thin lines are seeds, the thick line is their mean (on log axes their geometric mean), the "
-    "band its 95 % t interval from three seeds on."
-)
 RANKS = {
     "stable_rank": ("Stable rank of Q and K", "mean F²/σ₁² over the query and key matrices"),
     "entropy_rank": ("Entropy rank of Q and K", "mean exp(entropy of σ/Σσ)"),
     "frobenius_norm": ("Norm of Q and K", "mean ‖W‖_F"),
 }
-OWN_DECAY = {"weight_decay": 1, "low_rank": 2}
 Array = NDArray[Any]
-
-
-def split_words(split: str) -> str:
-    """What a split is called on the page."""
-    return {"unordered": "mirror-safe split", "ordered": "published split"}[split]
 
 
 def make_page(results: Results, scale: Scale) -> Page:
@@ -79,9 +75,9 @@ def make_page(results: Results, scale: Scale) -> Page:
     colours = arm_colours(list(results))
     sections = [_run_section(results, split, colours) for split in splits_of(results)]
     if "ordered" in splits_of(results):
-        sections.append(_mirror_section(results, colours))
-    sections += [_spectra_section(results, colours), _geometry_section(results, colours)]
-    sections += [_invariance_section(results), _outcome_section(results, colours)]
+        sections.append(mirror_section(results, colours))
+    sections += [spectra_section(results, colours), geometry_section(results, colours)]
+    sections += [invariance_section(results), _outcome_section(results, colours)]
     return Page(
         "Rank collapse and grokking under low-rank decay",
         summary=_summary(results, scale),
@@ -116,13 +112,6 @@ def _task_words(task: object) -> str:
     return str(task)
 
 
-def _accuracy(results: Results, split: str, name: str) -> list[Curve]:
-    return [
-        band(arm, runs, *metric(runs, name), limits=(0.0, 1.0))
-        for arm, runs in of_split(results, split).items()
-    ]
-
-
 def rank_curves(results: Results, split: str, output: str) -> list[Curve]:
     """Mean of a spectrum output over the query and key matrices, by arm.
 
@@ -135,20 +124,16 @@ def rank_curves(results: Results, split: str, output: str) -> list[Curve]:
         One curve per arm.
     """
     return [
-        band(arm, runs, *reading(runs, SPECTRUM, output, _mean_matrix), log=True)
+        band(arm, runs, *reading(runs, SPECTRUM, output, mean_over_matrices), log=True)
         for arm, runs in of_split(results, split).items()
     ]
-
-
-def _mean_matrix(values: Array) -> Array:
-    return values.mean(axis=1)
 
 
 def _run_section(results: Results, split: str, colours: dict[str, str]) -> Section:
     accuracy = Axes(y_label="accuracy", y_range=(-0.03, 1.03))
     items = [
         curves(
-            _accuracy(results, split, f"{part}_accuracy"),
+            accuracy_curves(results, split, f"{part}_accuracy"),
             title=title,
             caption=caption + BAND,
             colours=colours,
@@ -181,114 +166,6 @@ _SPLIT = {
     "mirror (b, a) in the training set, and a network that has only learned to ignore the order "
     "answers it.",
 }
-
-
-def _mirror_section(results: Results, colours: dict[str, str]) -> Section:
-    items = [
-        curves(
-            _accuracy(results, "ordered", f"validation_accuracy_{subset}"),
-            title=f"Validation pairs whose mirror is {words}",
-            caption=BAND,
-            colours=colours,
-            axes=Axes(y_label="accuracy", y_range=(-0.03, 1.03)),
-            half=True,
-        )
-        for subset, words in (("mirror", "trained"), ("non_mirror", "not trained"))
-    ]
-    return Section(
-        "The plateau is the commutativity leak",
-        "On the published split the validation set falls into two halves that behave nothing "
-        "alike. A plateau near one half is the share of pairs whose mirror was trained.",
-        items,
-    )
-
-
-def _spectra_section(results: Results, colours: dict[str, str]) -> Section:
-    split = splits_of(results)[0]
-    spectra = []
-    for arm, runs in of_split(results, split).items():
-        steps, arrays = runs[0].reading(SPECTRUM)
-        spectra.append(Spectra(arm, steps, arrays["singular_values"][:, 0]))
-    figure = spectra_slider(
-        spectra,
-        title="Singular values of the first layer's query matrix",
-        colours=colours,
-        caption=f"One seed per arm, {split_words(split)}, relative to the largest value. "
-        "Move the slider through training.",
-    )
-    return Section("Spectra", "", [figure])
-
-
-def _geometry_section(results: Results, colours: dict[str, str]) -> Section:
-    split = splits_of(results)[0]
-    arms = of_split(results, split)
-
-    def draw(output: str, title: str, label: str, log: bool = False) -> Figure:
-        lines = [
-            band(arm, runs, *reading(runs, GEOMETRY, output, _mean_matrix), log=log)
-            for arm, runs in arms.items()
-        ]
-        axes = Axes(y_label=label, log_y=log)
-        return curves(lines, title=title, caption=BAND, colours=colours, axes=axes, half=True)
-
-    own = [
-        band(arm, runs, *reading(runs, GEOMETRY, "tangential_fraction", _own_decay(arm)),
-             limits=(0.0, 1.0))
-        for arm, runs in arms.items() if arm != "no decay"
-    ]  # fmt: skip
-    items = [
-        curves(
-            own,
-            title="Tangential share of each decay",
-            colours=colours,
-            half=True,
-            caption=f"0: the decay only shrinks the matrix. 1: it only turns it. {BAND}",
-            axes=Axes(y_label="tangential fraction", y_range=(-0.03, 1.03)),
-        ),
-        draw("angular_step", "How far Q and K turn", "radians per step (chord)", log=True),
-        draw("adam_effective_rate", "Effective learning rate", "lr / rms(W)", log=True),
-        draw("overshoot_published", "Overshoot of a published step here", "overshoot / τ"),
-        draw("overshoot_polar", "Overshoot of an exact polar step here", "overshoot / τ"),
-        draw("fan_fraction", "Open directions (fan)", "(1−r/m)(1−r/n), r = #σ > 3τ"),
-        draw("regrow_margin", "Regrow margin", "σ₁(base step in null block) / τ", log=True),
-    ]
-    text = (
-        "Decays act on the length of a matrix, which a scale-invariant layer ignores, or on its "
-        "direction. Shrinking is not harmless: the same Adam step turns a shorter matrix further, "
-        "so every decay also raises the effective learning rate. "
-        f"{split_words(split).capitalize()}."
-    )
-    return Section("Geometry of the decays", text, items)
-
-
-def _own_decay(arm: str) -> Any:
-    part = OWN_DECAY["low_rank" if arm.startswith("LRD") else "weight_decay"]
-    return lambda values: values[:, part].mean(axis=1)
-
-
-def _invariance_section(results: Results) -> Section:
-    run = next(iter(results.values()))[0]
-    _, arrays = run.reading(ScaleInvariance())
-    model = run.spec.model.build(
-        vocabulary=run.spec.task.vocabulary,
-        length=run.spec.task.length,
-        classes=run.spec.task.classes,
-        seed=0,
-    )
-    names = [name for name, _ in model.named_parameters()]
-    rows = [
-        (name, f"{deviation:.1e}", "yes" if invariant == 1 else "no", f"{cosine:.1e}")
-        for name, deviation, invariant, cosine in zip(
-            names, arrays["deviation"][0], arrays["invariant"][0], arrays["radial_cosine"][0]
-        )
-    ]
-    table = Table(
-        ("parameter", "change of logits", "scale invariant", "⟨∇L, W⟩ cosine"),
-        rows,
-        "Largest relative change of the logits when the parameter is halved or doubled, at the "
-        "initialisation.",
-    )
-    return Section("Which parameters are scale invariant", "", [table])
 
 
 def _outcome_section(results: Results, colours: dict[str, str]) -> Section:
@@ -347,7 +224,7 @@ def _outcome_row(arm: str, split: str, runs: Sequence[RunResult]) -> tuple[str, 
         return str(found).partition(" (")[0]
 
     spectrum = [
-        final(*reading(runs, SPECTRUM, output, _mean_matrix))
+        final(*reading(runs, SPECTRUM, output, mean_over_matrices))
         for output in ("stable_rank", "entropy_rank", "threshold_rank", "frobenius_norm")
     ]
     return (
