@@ -13,12 +13,8 @@ import pyarrow.parquet as pq
 
 from spectraledge.experiments.base import Results, find_experiment
 from spectraledge.experiments.gather import band, metric
-from spectraledge.experiments.low_rank_decay.rank_collapse_claims import (
-    SPECTRUM,
-    finished,
-    of_split,
-    verdicts,
-)
+from spectraledge.experiments.low_rank_decay.groups import finished, of_split
+from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRUM, verdicts
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import rank_curves
 from spectraledge.experiments.run import stored_results
 from spectraledge.report import Axes, Panel, arm_colours, write_svg

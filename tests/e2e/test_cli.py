@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from spectraledge.cli import flags, main
+from spectraledge.cli import decay_flags, flags, main
 from spectraledge.cli.entry import _parse
 from spectraledge.cli.pace import Pace
 from spectraledge.decay.amount import DecayMethod, DecayScale
@@ -23,7 +23,7 @@ from spectraledge.experiments.base import find_experiment
 from spectraledge.store import Catalogue, signature
 from spectraledge.tasks import modular
 
-SIZES = ["--modulus", "7", "--width", "16", "--heads", "2", "--batch-size", "16"]
+SIZES = ["--modulus", "7", "--width", "16", "--heads", "2", "--layers", "1", "--batch-size", "16"]
 TINY = [*SIZES, "--steps", "12", "--record-every", "4", "--no-compile"]
 # Long enough to be interrupted half-way, at some 100 steps a second.
 LONGER = [*SIZES, "--steps", "300", "--record-every", "20", "--no-compile", "--keep-snapshots"]
@@ -91,8 +91,8 @@ except SystemExit as end:
 
 def test_names_of_flags_are_those_of_their_owners():
     assert set(flags.OPERATIONS) == set(modular.OPERATIONS)
-    assert set(flags.SCALES) == set(get_args(DecayScale))
-    assert set(flags.METHODS) == set(get_args(DecayMethod))
+    assert set(decay_flags.SCALES) == set(get_args(DecayScale))
+    assert set(decay_flags.METHODS) == set(get_args(DecayMethod))
 
 
 @pytest.mark.parametrize(

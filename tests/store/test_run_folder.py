@@ -143,6 +143,27 @@ def test_readings_can_be_added_to_a_finished_run(done):
     assert len(done.readings()) == 2
 
 
+def test_a_quick_look_compares_sizes(done):
+    assert done.status(thorough=False) == Status("done")
+    curves = done.path / "curves.parquet"
+    data = curves.read_bytes()
+    curves.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert done.status(thorough=False).state == "done"
+    assert done.status().state == "damaged"
+    curves.write_bytes(data[:-1])
+    assert str(done.status(thorough=False)).endswith(
+        f"{len(data) - 1} bytes instead of {len(data)}"
+    )
+    curves.unlink()
+    assert "curves.parquet is missing" in str(done.status(thorough=False))
+
+
+def test_a_quick_look_at_an_unfinished_run(partial):
+    assert partial.status(thorough=False) == Status("partial")
+    (partial.path / "spec.json").unlink()
+    assert str(partial.status(thorough=False)) == "damaged: spec.json is missing"
+
+
 @pytest.fixture
 def interrupt(monkeypatch):
     """Let n renames happen, then stop as Ctrl-C would."""

@@ -86,7 +86,8 @@ class Bench(Command):
         return steps + decays
 
     def _specs(self, runs: int, compute: str) -> list[RunSpec]:
-        from spectraledge.cli.flags import DecayFlags, ModelFlags, TaskFlags
+        from spectraledge.cli.decay_flags import DecayFlags
+        from spectraledge.cli.flags import ModelFlags, TaskFlags
         from spectraledge.training import RunSpec
 
         model = ModelFlags(width=self.width)

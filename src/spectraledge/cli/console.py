@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ __all__ = ["duration", "make_console", "make_table", "number", "rank", "share", 
 
 # A file or pipe has no width; wide enough that no row of ours is broken.
 PIPE_WIDTH = 240
+ROOMY = 100
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -43,7 +45,9 @@ def make_table(*columns: str, right: Sequence[str] = (), title: str = "") -> Tab
     table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for name in columns:
         aligned = "right" if name in right else "left"
-        table.add_column(name, justify=aligned, overflow="fold")  # type: ignore[arg-type]
+        # Where there is little room, text and long headings are broken, numbers are not.
+        whole = name in right and " " not in name
+        table.add_column(name, justify=aligned, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     return table
 
 
@@ -84,12 +88,12 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def spark(values: Sequence[float], width: int = 20) -> str:
-    """Values in [0, 1] as a row of small bars, at most `width`, evenly picked.
+def spark(values: Sequence[float], width: int | None = None) -> str:
+    """Values in [0, 1] as a row of small bars, evenly picked if there are too many.
 
     Args:
         values: Numbers; NaN is left out.
-        width: Number of bars, >= 2.
+        width: Number of bars, >= 2; by the width of the terminal if None.
 
     Returns:
         Text of this width.
@@ -98,6 +102,8 @@ def spark(values: Sequence[float], width: int = 20) -> str:
         >>> spark([0.0, 0.5, 1.0], width=4)
         '▁▅█ '
     """
+    if width is None:
+        width = 20 if shutil.get_terminal_size().columns >= ROOMY else 8
     shown = [value for value in values if not math.isnan(value)]
     if len(shown) > width:
         last = len(shown) - 1

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from tyro.conf import FlagCreatePairsOff
 
 from spectraledge.cli.command import Command, Interrupted, Root, one_of
-from spectraledge.cli.flags import DecayFlags, ModelFlags, OptimizerFlags, TaskFlags
+from spectraledge.cli.decay_flags import DecayFlags
+from spectraledge.cli.flags import ModelFlags, OptimizerFlags, TaskFlags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -117,14 +117,14 @@ class Watch:
         return line
 
     def _table(self) -> Table:
-        columns = ("arm", "runs", "step", "train", "validation", "", "stable rank", "note")
+        columns = ("arm", "done", "step", "train", "validation", "", "stable rank", "note")
         table = make_table(*columns, right=["step", "train", "validation", "stable rank"])
         for arm, runs in self.arms.items():
             states = Counter(run.standing.state for run in runs)
-            notes = Counter(run.note for run in runs if run.note)
+            notes = Counter(filter(None, (run.note for run in runs)))
             table.add_row(
                 arm,
-                _states(states, len(runs)),
+                f"{states['done']}/{len(runs)}",
                 f"{sum(r.steps_done for r in runs) // len(runs)}/{runs[0].spec.steps}",
                 share(_mean(runs, "train_accuracy")),
                 share(_mean(runs, "validation_accuracy")),
@@ -170,13 +170,8 @@ class _Watched:
     @property
     def note(self) -> str:
         """What is wrong, in a few words."""
-        state = self.standing.state
-        return state if state in ("failed", "damaged") else self.standing.note.partition(" at")[0]
-
-
-def _states(states: Counter[str], runs: int) -> str:
-    training = f", {states['partial']} begun" if states["partial"] else ""
-    return f"{states['done']}/{runs} done{training}"
+        words = {"partial": "begun", "failed": "failed", "damaged": "damaged"}
+        return words.get(self.standing.state, self.standing.note.partition(" at")[0])
 
 
 def _mean(runs: Sequence[_Watched], name: str) -> float | None:

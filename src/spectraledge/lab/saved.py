@@ -8,23 +8,20 @@ import numpy as np
 import torch
 
 from spectraledge.snapshots import Layout, Snapshot
-from spectraledge.store import RunFolder
+from spectraledge.store import RunFolder, canonical_json, from_canonical
 
 __all__ = ["layout_from", "layout_text", "read_snapshots"]
 
 
 def layout_text(layout: Layout) -> str:
     """A layout as text, to be stored beside flat parameters; `layout_from` is its inverse."""
-    return ";".join(
-        f"{name}:{'x'.join(map(str, shape))}" for name, shape in zip(layout.names, layout.shapes)
-    )
+    return canonical_json(layout)
 
 
 def layout_from(text: str) -> Layout:
     """The layout that `layout_text` wrote."""
-    pairs = [item.rsplit(":", 1) for item in text.split(";")]
-    shapes = tuple(tuple(map(int, shape.split("x"))) if shape else () for _, shape in pairs)
-    return Layout(tuple(name for name, _ in pairs), shapes)
+    found: Layout = from_canonical(text, [Layout])
+    return found
 
 
 def read_snapshots(folder: RunFolder) -> Iterator[Snapshot]:

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from spectraledge.experiments.base import Arms, Experiment, Results, Scale
 from spectraledge.experiments.gather import band, metric
+from spectraledge.experiments.low_rank_decay.groups import finished, first_steps
 from spectraledge.experiments.low_rank_decay.rank_collapse import EXPERIMENT as RANK_COLLAPSE
-from spectraledge.experiments.low_rank_decay.rank_collapse_claims import finished, first_steps
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import grok_figure
 from spectraledge.experiments.low_rank_decay.rank_collapse_sections import BAND
 from spectraledge.instruments import Instrument, WeightSpectrum

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from spectraledge.experiments.base import Results, Scale
 from spectraledge.experiments.gather import at_step, band, metric, reading
-from spectraledge.experiments.low_rank_decay.rank_collapse_claims import (
+from spectraledge.experiments.low_rank_decay.groups import (
     GENERALISED,
     MEMORISED,
-    SPECTRUM,
     finished,
     first_steps,
     of_split,
     splits_of,
-    verdicts,
 )
+from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRUM, verdicts
 from spectraledge.experiments.low_rank_decay.rank_collapse_sections import (
     BAND,
     accuracy_curves,

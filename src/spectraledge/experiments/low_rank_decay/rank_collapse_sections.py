@@ -8,12 +8,8 @@ from numpy.typing import NDArray
 
 from spectraledge.experiments.base import Results
 from spectraledge.experiments.gather import band, metric, reading
-from spectraledge.experiments.low_rank_decay.rank_collapse_claims import (
-    GEOMETRY,
-    SPECTRUM,
-    of_split,
-    splits_of,
-)
+from spectraledge.experiments.low_rank_decay.groups import of_split, splits_of
+from spectraledge.experiments.low_rank_decay.rank_collapse_claims import GEOMETRY, SPECTRUM
 from spectraledge.instruments import ScaleInvariance
 from spectraledge.report import (
     Axes,
