@@ -2,11 +2,10 @@
 
 import sys
 
-import torch
-
 from benchmarks import instruments, low_rank_step, training_step
+from spectraledge.training import Execution
 
-torch.set_num_threads(1)
+Execution().apply()
 ALL = {"training_step": training_step, "low_rank_step": low_rank_step, "instruments": instruments}
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from benchmarks.harness import Goal, in_turns, report
 from spectraledge.instruments import DecayGeometry, Observer, WeightSpectrum
 from spectraledge.training import Execution, Problem, RunSpec, Trainer
@@ -43,5 +41,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    Execution().apply()
     main()

@@ -51,5 +51,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    Execution().apply()
     main()

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from spectraledge.decay.amount import DecayMethod, DecayScale, check_method, decay_amount
 from spectraledge.decay.blocks import BlockSpec
-from spectraledge.linalg import frobenius_norm, published_step, soft_threshold_singular_values
+from spectraledge.linalg import (
+    frobenius_norm,
+    halley,
+    published_step,
+    soft_threshold_singular_values,
+)
+
+# One Cholesky inverse and two cubics: f within 1.5 % of 1 above 5e-3 of the normaliser.
+QUICK = halley(steps=2, lower=5e-3)
 
 __all__ = ["decay_step", "low_rank_decay_", "low_rank_decayed"]
 
@@ -30,9 +38,11 @@ def low_rank_decayed(
     Args:
         matrix: ``(..., m, n)``; float16 and bfloat16 are computed in float32.
         amount: What a large singular value loses, >= 0, one number or one per matrix.
-        method: ``auto`` is ``floored`` on every device: matrix products only, within 0.21 amounts
-            of the exact step, and 1.4 to 2.4 times faster than an SVD on one CPU core from
-            64 x 64 to 1024 x 1024 (below 24 x 24 the SVD is faster, by microseconds). ``svd`` is
+        method: ``auto`` is ``floored``, on the CPU with a shorter schedule (gain 307 instead of
+            3182): within 0.19 amounts of the exact step once ``307 amount`` exceeds the norm;
+            before, singular values below norm/307 decay exponentially instead of linearly, which
+            only delays what is already small. It never overshoots. ``floored`` itself is the
+            longer schedule, 1.4 to 2.4 times faster than an SVD on one CPU core. ``svd`` is
             the exact step, with exact zeros. ``huber`` and ``two_sign`` as in
             `soft_threshold_singular_values`. ``published`` is `published_step`, to reproduce.
         steps: Rows of the polynomial; None for the method's own choice.
@@ -59,8 +69,14 @@ def low_rank_decayed(
     work = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
     if method == "published":
         return published_step(work, amount).to(matrix.dtype)
-    name = "floored" if method == "auto" else method
-    return soft_threshold_singular_values(work, amount, method=name, steps=steps).to(matrix.dtype)
+    result = soft_threshold_singular_values(
+        work,
+        amount,
+        method="floored" if method == "auto" else method,
+        steps=steps,
+        schedule=QUICK if method == "auto" and steps is None and work.is_cpu else None,
+    )
+    return result.to(matrix.dtype)
 
 
 def low_rank_decay_(

@@ -39,6 +39,7 @@ def soft_threshold_singular_values(
     *,
     method: ProximalMethod = "svd",
     steps: int | None = None,
+    schedule: Schedule | None = None,
     dtype: torch.dtype | None = None,
     fp32_head: int = 4,
 ) -> Float[Tensor, "*batch m n"]:
@@ -64,6 +65,8 @@ def soft_threshold_singular_values(
             3182, f within 1 % of 1 above 5e-4 N) and 8 rows elsewhere (gain 6363). ``huber``:
             rows for the matrix stacked on ``t I``, at least 8; by default an eigendecomposition of
             the float64 Gram matrix. ``two_sign``: rows of both iterations, default 32.
+        schedule: ``floored``: rows to use instead, e.g. ``halley(2, 5e-3)``; must satisfy
+            ``p(x) <= G x`` on [0, 1] with its gain G, as every schedule of this package does.
         dtype: ``floored``: number type of the rows after the first `fp32_head`; default that of
             the matrix.
         fp32_head: ``floored``: how many rows run in at least float32.
@@ -93,11 +96,16 @@ def soft_threshold_singular_values(
         raise ValueError(f"expected amount >= 0, got amount={amount}; decay cannot be negative")
     if method == "svd" and steps is not None:
         raise ValueError(f"method 'svd' is exact and has no steps, got steps={steps}; leave it out")
+    if schedule is not None and (method != "floored" or steps is not None):
+        raise ValueError(
+            f"expected a schedule only for method 'floored' and without steps, got {method=} and "
+            f"{steps=}; leave one of them out"
+        )
     work = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
     t = torch.as_tensor(amount, dtype=torch.float64, device=matrix.device)
     if method == "floored":
-        schedule = _default_schedule(matrix) if steps is None else polar_express(steps)
-        result = _floored(work, t, schedule, dtype or matrix.dtype, fp32_head)
+        rows = _rows(matrix, steps, schedule)
+        result = _floored(work, t, rows, dtype or matrix.dtype, fp32_head)
         return result.to(matrix.dtype)
     finite = frobenius_norm(work).isfinite()[..., None, None]
     safe = torch.where(finite, work, 0.0)
@@ -136,7 +144,11 @@ def published_step(
     return _step(matrix, t, polar_factor(matrix, method="published"))
 
 
-def _default_schedule(matrix: Tensor) -> Schedule:
+def _rows(matrix: Tensor, steps: int | None, schedule: Schedule | None) -> Schedule:
+    if schedule is not None:
+        return schedule
+    if steps is not None:
+        return polar_express(steps)
     # A batched Cholesky inverse of small matrices is fast on CPU only.
     return halley() if matrix.device.type == "cpu" else polar_express(8)
 
