@@ -2,12 +2,17 @@
 
 import shutil
 from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 from report.example_page import ARMS, COLOURS, example_page, example_panels, spectra
+from spectraledge.experiments.base import find_experiment
+from spectraledge.experiments.run import run_experiment, write_report
 from spectraledge.report import Figure, write, write_svg
+from spectraledge.training import Execution
 
 pytestmark = pytest.mark.browser
 
@@ -22,6 +27,7 @@ FLAGS = [
     "--disable-sync",
 ]
 FIGURES = [item for s in example_page().sections for item in s.items if isinstance(item, Figure)]
+DRAWABLE = len(FIGURES)
 # What is drawn of each trace: the shapes of its lines, areas and markers.
 DRAWN = """figure => [...figure.querySelectorAll('.scatterlayer .trace')].map(trace =>
     [...trace.querySelectorAll('path')].map(path => path.getAttribute('d') || '').join(''))"""
@@ -43,7 +49,7 @@ def browser(tmp_path_factory):
 class Watched:
     """A page with everything it asked for and complained about."""
 
-    def __init__(self, browser, path, width):
+    def __init__(self, browser, path, width, figures=DRAWABLE):
         self.uri = path.as_uri()
         self.page = browser.new_page()
         self.page.set_viewport_size({"width": width, "height": 900})
@@ -56,7 +62,7 @@ class Watched:
         self.page.wait_for_function(
             "count => document.querySelectorAll('.plot .main-svg .xtick').length > 0 && "
             "[...document.querySelectorAll('.plot')].filter(p => p._fullData).length == count",
-            arg=len(FIGURES),
+            arg=figures,
         )
 
     def figure(self, words):
@@ -216,3 +222,20 @@ def test_text_of_the_svg_picture_stays_inside_and_apart(browser, tmp_path):
     assert len(legend) == len(ARMS)
     # 26 pixels of line and a gap stand between the end of one name and the start of the next.
     assert all(b[1] - a[2] > 26 for a, b in pairwise(legend))
+
+
+def test_the_page_of_a_real_experiment(browser, tmp_path):
+    experiment = find_experiment("rank_collapse")
+    results = run_experiment(experiment, "smoke", tmp_path, execution=Execution(compile=False))
+    page = write_report(experiment, results, "smoke", tmp_path / "reports" / "real.html")
+    figures = [item for s in page.sections for item in s.items if isinstance(item, Figure)]
+    watched = Watched(browser, tmp_path / "reports" / "real.html", 1280, figures=len(figures))
+    for figure in figures:
+        paths = watched.figure(figure.title).first.evaluate(DRAWN)
+        assert any(paths), figure.title
+        assert not any("NaN" in path for path in paths), figure.title
+    links = watched.page.locator("a[href^='..']").evaluate_all("all => all.map(a => a.href)")
+    folders = [Path(urlsplit(link).path) for link in links]
+    assert len(folders) == sum(len(runs) for runs in results.values())
+    assert all((folder / "done").exists() for folder in folders)
+    assert (watched.requests, watched.complaints) == ([watched.uri], [])

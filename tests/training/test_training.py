@@ -1,13 +1,15 @@
 """The batched trainer against torch's own optimizer, itself unbatched, and itself interrupted."""
 
 import itertools
+from dataclasses import dataclass
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from cases import EAGER, TINY, TINY_MODEL, tiny
-from spectraledge.models import PreNormEncoderSpec
+from spectraledge.models import PreNormEncoderSpec, seeded
 from spectraledge.tasks import ModularArithmetic
 from spectraledge.training import (
     At,
@@ -372,6 +374,35 @@ def test_another_architecture_in_its_place():
     )
     *_, last = train(Problem([spec], EAGER))
     assert last.metrics["train_accuracy"] > 0.9
+
+
+class Perceptron(nn.Module):
+    """Somebody's own module: embeds, concatenates, classifies."""
+
+    def __init__(self, vocabulary, length, classes):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, 16)
+        self.hidden = nn.Linear(16 * length, 32)
+        self.head = nn.Linear(32, classes)
+
+    def forward(self, tokens):
+        return self.head(torch.relu(self.hidden(self.embedding(tokens).flatten(1))))
+
+
+@dataclass(frozen=True)
+class PerceptronSpec:
+    def build(self, *, vocabulary, length, classes, seed):
+        with seeded(seed):
+            return Perceptron(vocabulary, length, classes)
+
+
+def test_a_users_own_module_in_their_place():
+    specs = [
+        tiny(model=PerceptronSpec(), updates=(Adam(),), seed=s, steps=200, lr=1e-2,
+             record_every=200) for s in (0, 1)
+    ]  # fmt: skip
+    *_, last = train(Problem(specs, EAGER))
+    assert (last.metrics["train_accuracy"] > 0.9).all()
 
 
 def test_cadence():
