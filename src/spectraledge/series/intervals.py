@@ -32,8 +32,14 @@ class Interval:
 
     def __str__(self) -> str:
         if not np.isfinite(self.upper - self.lower):
-            return f"{self.centre:.3g} (n = {self.count}, no interval)"
-        return f"{self.centre:.3g} [{self.lower:.3g}, {self.upper:.3g}] (n = {self.count})"
+            return f"{_words(self.centre)} (n = {self.count}, no interval)"
+        ends = f"[{_words(self.lower)}, {_words(self.upper)}]"
+        return f"{_words(self.centre)} {ends} (n = {self.count})"
+
+
+def _words(number: float) -> str:
+    # Steps are in the thousands, and 1.3e+03 is no way to write one.
+    return f"{number:.0f}" if 1e3 <= abs(number) < 1e6 else f"{number:.3g}"
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
