@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import instruments, low_rank_step, training_step
-from spectraledge.training import Execution
+import torch
 
-Execution().apply()
+from benchmarks import instruments, low_rank_step, training_step
+
+torch.set_num_threads(1)
 ALL = {"training_step": training_step, "low_rank_step": low_rank_step, "instruments": instruments}
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]

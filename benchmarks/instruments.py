@@ -12,6 +12,7 @@ CADENCE = 100  # steps between two snapshots of the full experiment
 
 def main() -> None:
     """Run and report."""
+    Execution().apply()
     updates = (WeightDecay(0.1, on="not_qk"), Adam(), LowRank(0.5))
     problem = Problem([RunSpec(updates=updates)], Execution())
     plain = Trainer(problem)
@@ -41,5 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    Execution().apply()
     main()

@@ -13,6 +13,7 @@ from spectraledge.updates import Adam, LowRank, WeightDecay
 
 def main() -> None:
     """Run and report."""
+    Execution().apply()
     plain = (WeightDecay(0.1, on="not_qk"), Adam())
     fast = Trainer(Problem([RunSpec(updates=plain)], Execution()))
     decayed = Trainer(Problem([RunSpec(updates=(*plain, LowRank(0.5)))], Execution()))
@@ -51,5 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    Execution().apply()
     main()
