@@ -4,10 +4,15 @@ import sys
 
 import torch
 
-from benchmarks import instruments, low_rank_step, training_step
+from benchmarks import batched_runs, instruments, low_rank_step, training_step
 
 torch.set_num_threads(1)
-ALL = {"training_step": training_step, "low_rank_step": low_rank_step, "instruments": instruments}
+ALL = {
+    "training_step": training_step,
+    "batched_runs": batched_runs,
+    "low_rank_step": low_rank_step,
+    "instruments": instruments,
+}
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]
 if unknown:
