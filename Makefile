@@ -27,7 +27,8 @@ experiment: $(STAMP) ## The full rank-collapse experiment (30 runs, about 80 min
 report: $(STAMP) ## Write the report of the full experiment from its stored runs
 	$(BIN)/spectraledge report rank_collapse --scale full
 
-test: $(STAMP) ## Run the tests (minutes; `make browser` first to include the browser tests)
+test: $(STAMP) ## Run doctests and tests (minutes; `make browser` first to include the browser tests)
+	$(BIN)/pytest --quiet --doctest-modules src
 	$(BIN)/pytest
 
 test-slow: $(STAMP) ## Run the slow scientific tests
