@@ -20,11 +20,20 @@ RESULTS = Path(__file__).parents[1] / "results" / "benchmarks.jsonl"
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one alternative."""
+    """Milliseconds of one alternative: percentiles, and every round."""
 
     p20: float
     p50: float
     p80: float
+    rounds: tuple[float, ...] = ()
+
+
+def extra(slower: Timing, faster: Timing) -> float:
+    """Median over rounds of the difference, relative to the median of the faster one.
+
+    Pairing by round takes out what a shared machine does to both.
+    """
+    return float(np.median(np.subtract(slower.rounds, faster.rounds))) / faster.p50
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,9 @@ def in_turns(
             call()
             seconds[name].append(time.perf_counter() - start)
     return {
-        name: Timing(*(1e3 * float(np.percentile(s, q)) for q in (20, 50, 80)))
+        name: Timing(
+            *(1e3 * float(np.percentile(s, q)) for q in (20, 50, 80)), tuple(1e3 * x for x in s)
+        )
         for name, s in seconds.items()
     }
 
@@ -112,7 +123,7 @@ def report(name: str, timings: Mapping[str, Timing], goals: list[Goal]) -> None:
     row = {
         "benchmark": name,
         "environment": environment(),
-        "timings_ms": {k: asdict(t) for k, t in timings.items()},
+        "timings_ms": {k: {"p20": t.p20, "p50": t.p50, "p80": t.p80} for k, t in timings.items()},
         "goals": [asdict(goal) | {"met": goal.met} for goal in goals],
     }
     RESULTS.parent.mkdir(exist_ok=True)

@@ -7,14 +7,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spectraledge.experiments.base import Results, find_experiment
+from spectraledge.experiments.base import Experiment, Results, all_experiments
 from spectraledge.experiments.gather import band, metric
 from spectraledge.experiments.low_rank_decay.groups import finished, of_split
-from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRUM, verdicts
+from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRUM
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import rank_curves
 from spectraledge.experiments.run import stored_results
 from spectraledge.report import Axes, Panel, arm_colours, write_svg
@@ -59,26 +58,34 @@ def picture(results: Results, path: Path) -> None:
     write_svg(panels, path, colours=colours)
 
 
-def main(root: Path) -> None:
-    """Write everything below ``results/``."""
-    experiment = find_experiment("rank_collapse")
-    results = finished(stored_results(experiment, "full", root))
-    pq.write_table(table(results), HERE / "rank_collapse.parquet", compression="zstd")
-    picture(results, HERE / "rank_collapse.svg")
+def verdicts_of(experiment: Experiment, results: Results) -> dict[str, object]:
+    """Verdicts of an experiment, with what was run and where."""
     origin = next(iter(results.values()))[0].folder.read_origin()
-    found = {
+    return {
         "experiment": experiment.name,
         "runs": {arm: len(runs) for arm, runs in results.items()},
         "steps": {arm: runs[0].spec.steps for arm, runs in results.items()},
-        "verdicts": [asdict(v) for v in verdicts(results, "full")],
-        "origin": {k: str(v) for k, v in asdict(origin).items()},
         "seconds": {
-            arm: float(np.sum([r.folder.read_origin().seconds for r in runs]))
+            arm: round(sum(r.folder.read_origin().seconds for r in runs))
             for arm, runs in results.items()
         },
+        "verdicts": [asdict(v) for v in experiment.page(results, "full").verdicts],
+        "origin": {k: str(v) for k, v in asdict(origin).items()},
     }
-    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    (HERE / "rank_collapse.json").write_text(text)
+
+
+def main(root: Path) -> None:
+    """Write everything below ``results/`` for which there are runs."""
+    for name, experiment in all_experiments().items():
+        results = finished(stored_results(experiment, "full", root))
+        if set(results) != set(experiment.arms("full")):
+            print(f"{name}: not all arms are stored under {root}, left as it is")
+            continue
+        text = json.dumps(verdicts_of(experiment, results), indent=2, ensure_ascii=False) + "\n"
+        (HERE / f"{name.rpartition('/')[2]}.json").write_text(text)
+        if name.endswith("rank_collapse"):
+            pq.write_table(table(results), HERE / "rank_collapse.parquet", compression="zstd")
+            picture(results, HERE / "rank_collapse.svg")
 
 
 if __name__ == "__main__":
