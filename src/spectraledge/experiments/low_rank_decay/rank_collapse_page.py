@@ -90,7 +90,7 @@ def _summary(results: Results, scale: Scale) -> str:
     runs = sum(len(of_arm) for of_arm in results.values())
     steps = max(r.spec.steps for of_arm in results.values() for r in of_arm)
     size = {
-        "full": "This is the published size.",
+        "full": "This is the published size; the arms that sit on a plateau ran for fewer steps.",
         "demo": "This is a small variant that shows the phases in minutes; claims about numbers "
         "belong to the full size.",
         "smoke": "This is a smoke run: it shows that everything works and nothing else.",
