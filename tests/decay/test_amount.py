@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 
 from spectraledge.decay import decay_amount, decay_step
 
-METHODS = ("svd", "floored", "huber", "two_sign", "published")
+METHODS = ("svd", "floored", "huber", "two_sign", "subgradient", "published")
 
 
 def rate(value: float) -> torch.Tensor:

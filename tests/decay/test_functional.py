@@ -9,7 +9,7 @@ from decay_models import matrix
 
 from spectraledge.decay import low_rank_decay_, low_rank_decayed
 
-METHODS = ("auto", "svd", "floored", "huber", "two_sign", "published")
+METHODS = ("auto", "svd", "floored", "huber", "two_sign", "subgradient", "published")
 
 
 def naive_published_step(W: torch.Tensor, amount: float) -> torch.Tensor:
@@ -29,6 +29,18 @@ def test_svd_step_is_the_soft_threshold(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(
         low_rank_decayed(W, 0.7, method="svd"), expected, rtol=1e-12, atol=1e-12
     )
+
+
+def test_subgradient_step_subtracts_the_exact_polar_factor_and_overshoots():
+    W = matrix(9, 4)
+    U, S, Vh = torch.linalg.svd(W, full_matrices=False)
+    expected = U @ torch.diag_embed(S - 0.7) @ Vh
+    # fp64 SVD reconstruction.
+    torch.testing.assert_close(
+        low_rank_decayed(W, 0.7, method="subgradient"), expected, rtol=1e-12, atol=1e-12
+    )
+    tail = torch.diag(torch.tensor([2.0, 0.1], dtype=torch.float64))
+    assert low_rank_decayed(tail, 0.5, method="subgradient")[1, 1].item() == pytest.approx(-0.4)
 
 
 @pytest.mark.parametrize("method", METHODS)

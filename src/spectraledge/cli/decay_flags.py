@@ -15,7 +15,7 @@ __all__ = ["DecayFlags"]
 
 # Written out for the same reason as in `flags`.
 SCALES = ("adaptive", "absolute", "spectral")
-METHODS = ("auto", "floored", "svd", "huber", "two_sign", "published")
+METHODS = ("auto", "floored", "svd", "huber", "two_sign", "subgradient", "published")
 
 # Rates of a step that are as long, at the initialisation of the published model, as the published
 # ones: lambda 0.005 along the published direction.

@@ -14,7 +14,7 @@ from spectraledge.linalg.normalisers import unit_gram
 
 __all__ = ["DecayMethod", "DecayScale", "check_method", "decay_amount"]
 
-DecayMethod = Literal["auto", "floored", "svd", "huber", "two_sign", "published"]
+DecayMethod = Literal["auto", "floored", "svd", "huber", "two_sign", "subgradient", "published"]
 DecayScale = Literal["adaptive", "absolute", "spectral"]
 
 # Squarings of the Gram matrix, whose eigenvalues are squares: 2 * 2 * 2^4 = 64.
@@ -37,8 +37,8 @@ def decay_amount(
     ``min(m, n)^(1/64)`` (1.08 at 128, 1.14 at 4096), from five products of the Gram matrix.
     ``adaptive``: such that the step has the norm of a weight-decay step at the same rate,
     ``||W - W'||_F = rate ||W||_F``. For ``svd`` this is solved exactly,
-    ``sum_i min(sigma_i, amount)^2 = rate^2 ||W||_F^2``; for ``published``, whose direction X does
-    not depend on the amount, it is ``rate ||W||_F / ||X||_F``. For the other methods it is
+    ``sum_i min(sigma_i, amount)^2 = rate^2 ||W||_F^2``; for ``published`` and ``subgradient``, whose
+    direction X does not depend on the amount, it is ``rate ||W||_F / ||X||_F``. For the other methods it is
     ``rate ||W||_F / sqrt(rho)`` with the ``||X||_F^2`` of the previous step. This lags by a step:
     the norm is right to 1 % on average, and short by about ``1/(2 rho)`` in the one or two steps
     in which a singular value reaches zero.
@@ -78,8 +78,9 @@ def decay_amount(
         return rate * spectrum[..., 0] if scale == "spectral" else _exact_amount(spectrum, rate)
     if scale == "spectral":
         return rate * _schatten_norm(work)
-    if method == "published":
-        rho = frobenius_norm(polar_factor(work, method="published")).square()
+    if method in ("published", "subgradient"):
+        # Directions that do not depend on the amount need no memory.
+        rho = frobenius_norm(_direction(work, method)).square()
     elif rho is None:
         rho = norm.new_full((), min(matrix.shape[-2:]))
     tiny = torch.finfo(torch.float64).tiny
@@ -97,11 +98,15 @@ def check_method(method: str, steps: int | None = None) -> None:
         ValueError: If the name is unknown or the method takes no steps.
     """
     check_name("method", method, get_args(DecayMethod))
-    if steps is not None and (method in ("svd", "published") or steps < 1):
+    if steps is not None and (method in ("svd", "subgradient", "published") or steps < 1):
         raise ValueError(
             f"expected steps >= 1 for a polynomial method, got steps={steps} for {method!r}; "
             f"leave steps out or choose 'floored', 'huber' or 'two_sign'"
         )
+
+
+def _direction(matrix: Tensor, method: DecayMethod) -> Tensor:
+    return polar_factor(matrix, method="published" if method == "published" else "svd")
 
 
 def _exact_amount(spectrum: Tensor, rate: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from spectraledge.decay.blocks import BlockSpec
 from spectraledge.linalg import (
     frobenius_norm,
     halley,
+    polar_factor,
     published_step,
     soft_threshold_singular_values,
 )
@@ -44,7 +45,9 @@ def low_rank_decayed(
             only delays what is already small. It never overshoots. ``floored`` itself is the
             longer schedule, 1.4 to 2.4 times faster than an SVD on one CPU core. ``svd`` is
             the exact step, with exact zeros. ``huber`` and ``two_sign`` as in
-            `soft_threshold_singular_values`. ``published`` is `published_step`, to reproduce.
+            `soft_threshold_singular_values`. ``published`` is `published_step`, to reproduce, and
+            ``subgradient`` subtracts the exact polar factor, as the papers define the step: both
+            overshoot zero, where singular values below the amount then bounce for ever.
         steps: Rows of the polynomial; None for the method's own choice.
 
     Returns:
@@ -69,6 +72,9 @@ def low_rank_decayed(
     work = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
     if method == "published":
         return published_step(work, amount).to(matrix.dtype)
+    if method == "subgradient":
+        scale = torch.as_tensor(amount, dtype=work.dtype, device=work.device)[..., None, None]
+        return (work - scale * polar_factor(work)).to(matrix.dtype)
     result = soft_threshold_singular_values(
         work,
         amount,

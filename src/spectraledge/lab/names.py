@@ -12,7 +12,14 @@ __all__ = ["run_name"]
 
 
 def run_name(spec: RunSpec) -> str:
-    """A short name such as ``add113-unordered-weight-decay-0.1-adam-seed0``."""
+    """A short name such as ``add113-unordered-weightdecay0.1-adam-seed0``.
+
+    Args:
+        spec: The run; a task with a ``name`` is called by it, any other by its class.
+
+    Returns:
+        Task, links of the update chain and seed, joined by hyphens.
+    """
     links = "-".join(filter(None, map(_link_name, spec.updates)))
     return f"{_task_name(spec)}-{links}-seed{spec.seed}"
 
@@ -21,7 +28,7 @@ def _task_name(spec: RunSpec) -> str:
     task = spec.task
     if isinstance(task, ModularArithmetic):
         return f"{task.operation}{task.modulus}-{task.split}"
-    return type(task).__name__.lower()
+    return str(getattr(task, "name", type(task).__name__.lower()))
 
 
 def _link_name(update: Update) -> str:

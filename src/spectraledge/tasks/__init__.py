@@ -4,6 +4,7 @@ A `Task` is a frozen description; ``task.dataset(seed)`` gives its rows, labels 
 """
 
 from spectraledge.tasks.dataset import Dataset, Task
+from spectraledge.tasks.group import GroupComposition
 from spectraledge.tasks.modular import ModularArithmetic
 
-__all__ = ["Dataset", "ModularArithmetic", "Task"]
+__all__ = ["Dataset", "GroupComposition", "ModularArithmetic", "Task"]

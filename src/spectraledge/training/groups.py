@@ -11,15 +11,18 @@ __all__ = ["parameter_groups"]
 
 
 def parameter_groups(model: nn.Module) -> Groups:
-    """Groups of parameter names: ``all``, ``qk``, ``not_qk``, ``attention``, ``mlp``, ``matrices``.
+    """Groups of parameter names, ``all`` and those below.
 
     Args:
         model: A module of one run.
 
     Returns:
-        Names by group. ``matrices`` are the attention and MLP matrices inside blocks; ``not_qk``
-        is everything but query and key matrices, norm gains and embeddings included, which is
-        what the published low-rank-decay baseline decays beside Q and K. Groups may be empty.
+        Names by group. ``qk`` are query and key matrices, ``attention`` all of attention, ``mlp``
+        the MLP matrices, ``matrices`` both inside blocks. ``not_qk`` is everything but query and
+        key matrices, norm gains and embeddings included, which is what the published
+        low-rank-decay baseline decays beside Q and K. ``weights`` leaves out norm gains and
+        biases, and ``other_weights`` also Q and K: what fair comparisons decay. Groups may be
+        empty.
     """
     roles = parameter_roles(model)
     names = tuple(name for name, _ in model.named_parameters())
@@ -30,10 +33,13 @@ def parameter_groups(model: nn.Module) -> Groups:
     qk = having("query", "key")
     attention = having("query", "key", "value", "attention_output", "fused_qkv")
     mlp = having("mlp")
+    weights = tuple(name for name in names if roles[name].kind not in ("norm", "bias"))
     return {
         "all": names,
         "qk": qk,
         "not_qk": tuple(name for name in names if name not in qk),
+        "weights": weights,
+        "other_weights": tuple(name for name in weights if name not in qk),
         "attention": attention,
         "mlp": mlp,
         "matrices": tuple(name for name in names if name in attention + mlp),

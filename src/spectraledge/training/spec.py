@@ -83,6 +83,7 @@ def batch_key(spec: RunSpec) -> tuple[Any, ...]:
     Returns:
         A hashable key; runs with equal keys can share a batch.
     """
-    shape = (spec.task.vocabulary, spec.task.length, spec.task.classes)
+    # The type as well: tasks of one shape may have different subsets to report on.
+    shape = (type(spec.task).__name__, spec.task.vocabulary, spec.task.length, spec.task.classes)
     shared = tuple(getattr(spec, f.name) for f in fields(spec) if f.name not in PER_RUN)
     return (shape, tuple(map(structure, spec.updates)), *shared)

@@ -1,22 +1,44 @@
 """Batched, chainable updates: each changes the gradient or the parameters of R runs at once."""
 
 from spectraledge.updates.adam import Adam
+from spectraledge.updates.anti_low_rank import AntiLowRank
 from spectraledge.updates.base import Clock, Groups, State, Update
+from spectraledge.updates.cautious_weight_decay import CautiousWeightDecay
 from spectraledge.updates.chain import Chain, chain
 from spectraledge.updates.clip import ClipGradient
+from spectraledge.updates.during import During
+from spectraledge.updates.grokfast import Grokfast
+from spectraledge.updates.hyperball import Hyperball
+from spectraledge.updates.inject_tail import InjectTail
 from spectraledge.updates.low_rank import LowRank
+from spectraledge.updates.muon import Muon
+from spectraledge.updates.norm_clamp import NormClamp
+from spectraledge.updates.orthogonal_gradient import OrthogonalGradient
+from spectraledge.updates.random_direction import RandomDirection
 from spectraledge.updates.sgd import SGD
+from spectraledge.updates.truncate_rank import TruncateRank
 from spectraledge.updates.weight_decay import WeightDecay
 
 __all__ = [
     "SGD",
     "Adam",
+    "AntiLowRank",
+    "CautiousWeightDecay",
     "Chain",
     "ClipGradient",
     "Clock",
+    "During",
+    "Grokfast",
     "Groups",
+    "Hyperball",
+    "InjectTail",
     "LowRank",
+    "Muon",
+    "NormClamp",
+    "OrthogonalGradient",
+    "RandomDirection",
     "State",
+    "TruncateRank",
     "Update",
     "WeightDecay",
     "chain",

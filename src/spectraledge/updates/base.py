@@ -3,7 +3,8 @@
 An update is written for one run, as a frozen dataclass: its float fields may differ between the
 runs of a batch, every other field must agree. `chain` stacks the float fields of R recipes into
 ``(R, 1)`` columns and hands them to ``apply_`` as ``hyper``, so that an update broadcasts over
-``(R, P)`` without knowing which of its numbers vary.
+``(R, P)`` without knowing which of its numbers vary. A field that is a tuple of K floats becomes
+``(R, K)``; a field that is itself an update, for wrappers, becomes the ``hyper`` of that update.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import accumulate
+from typing import Any
 
 from torch import Tensor
 
 from spectraledge.snapshots import Layout
 
-__all__ = ["Clock", "Groups", "State", "Update", "check_range", "group_names"]
+__all__ = [
+    "Clock",
+    "Groups",
+    "State",
+    "Update",
+    "check_range",
+    "group_names",
+    "group_spans",
+]
 
 State = dict[str, Tensor]
 Groups = Mapping[str, tuple[str, ...]]
@@ -46,12 +56,16 @@ class Clock:
 class Update(ABC):
     """One link of a chain. Concrete updates are frozen dataclasses that nobody subclasses.
 
-    ``part`` names the part of the displacement that it makes; None if it only changes the
-    gradient. An update is traceable (``compiled``) if no Python branch depends on data or on the
-    step.
+    An update is traceable (``compiled``) if no Python branch depends on data or on the step.
     """
 
-    part: ClassVar[str | None]
+    @property
+    @abstractmethod
+    def part(self) -> str | None:
+        """The part of the displacement that it makes; None if it only changes the gradient.
+
+        A class variable in all updates but wrappers, which have the part of what they wrap.
+        """
 
     @property
     def compiled(self) -> bool:
@@ -99,6 +113,37 @@ def group_names(owner: str, on: str, groups: Groups) -> tuple[str, ...]:
     if not groups[on]:
         raise ValueError(f"{owner}: group {on!r} holds no parameter of this model")
     return groups[on]
+
+
+def group_spans(
+    owner: str, on: str, layout: Layout, groups: Groups
+) -> tuple[tuple[slice, slice], ...]:
+    """Stretches of the flat vector that hold a group, and where they lie in a packed copy.
+
+    Args:
+        owner: Name of the update that asks, for the message.
+        on: Name of the group.
+        layout: Names and shapes of the parameters.
+        groups: The groups that the model offers.
+
+    Returns:
+        Pairs of (columns of the flat vector, columns of the copy); neighbours are merged.
+
+    Raises:
+        ValueError: For an unknown or an empty group.
+    """
+    spans = sorted((layout.span(name) for name in group_names(owner, on, groups)), key=_start)
+    merged: list[slice] = []
+    for span in spans:
+        if merged and merged[-1].stop == span.start:
+            span = slice(merged.pop().start, span.stop)
+        merged.append(span)
+    ends = tuple(accumulate(span.stop - span.start for span in merged))
+    return tuple((s, slice(end - s.stop + s.start, end)) for s, end in zip(merged, ends))
+
+
+def _start(span: slice) -> int:
+    return span.start
 
 
 def check_range(owner: str, low: float = 0.0, high: float = math.inf, **values: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ Compile = Callable[[Callable[..., None]], Callable[..., None]]
 
 @dataclass(frozen=True)
 class Link:
-    """One update with its stacked numbers ``(R, 1)`` and constant tensors.
+    """One update with its stacked numbers, ``(R, 1)`` or ``(R, K)``, and constant tensors.
 
     `recorded` are the columns whose displacement is worth recording.
     """
@@ -106,7 +106,7 @@ def chain(
 
     Args:
         recipes: One sequence of updates per run. Types, order and all fields that are not floats
-            must agree between runs.
+            or tuples of floats must agree between runs.
         theta: Initial parameters ``(R, P)``.
         layout: Their names and shapes.
         groups: Named groups of parameters that updates may refer to.
@@ -128,30 +128,48 @@ def chain(
                 "expected the same updates in every run of a batch (only float fields may "
                 f"differ), got {recipes[0]} in run 0 and {recipes[run]} in run {run}"
             )
-    links = [_link(same, theta, layout, groups, recorded) for same in zip(*recipes)]
+    links = [
+        Link(same[0], _stacked(same, theta, layout, groups), recorded) for same in zip(*recipes)
+    ]
     states = [link.update.init(theta, layout, groups) for link in links]
     return Chain(links, compile), states
 
 
 def structure(update: Update) -> tuple[Any, ...]:
-    """What must agree between the runs of a batch: the type and every field but floats."""
+    """What must agree between the runs of a batch.
+
+    Args:
+        update: One run's recipe.
+
+    Returns:
+        The type and every field but floats; of a tuple of floats its length, of a wrapped update
+        its structure.
+    """
     values = {f.name: getattr(update, f.name) for f in fields(update)}  # type: ignore[arg-type]
-    fixed = {name: v for name, v in values.items() if not isinstance(v, float)}
+    fixed = {name: _fixed(v) for name, v in values.items() if not isinstance(v, float)}
     return (type(update).__name__, *fixed.items())
 
 
-def _link(
-    same: tuple[Update, ...],
-    theta: Tensor,
-    layout: Layout,
-    groups: Groups,
-    recorded: tuple[slice, ...],
-) -> Link:
-    first = same[0]
-    hyper = dict(first.constants(theta, layout, groups))
-    for field in fields(first):  # type: ignore[arg-type]
+def _fixed(value: object) -> object:
+    if isinstance(value, Update):
+        return structure(value)
+    return ("floats", len(value)) if _is_table(value) else value
+
+
+def _is_table(value: object) -> TypeGuard[tuple[float, ...]]:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(v, float) for v in value)
+
+
+def _stacked(
+    same: tuple[Update, ...], theta: Tensor, layout: Layout, groups: Groups
+) -> dict[str, Any]:
+    """Constants of one link, its float fields as columns, and the same of an update it wraps."""
+    hyper = dict(same[0].constants(theta, layout, groups))
+    for field in fields(same[0]):  # type: ignore[arg-type]
         values = [getattr(update, field.name) for update in same]
-        if isinstance(values[0], float):
-            column = torch.tensor(values, dtype=torch.float64, device=theta.device)
-            hyper[field.name] = column.unsqueeze(1)
-    return Link(first, hyper, recorded)
+        if isinstance(values[0], Update):
+            hyper[field.name] = _stacked(tuple(values), theta, layout, groups)
+        elif isinstance(values[0], float) or _is_table(values[0]):
+            numbers = torch.tensor(values, dtype=torch.float64, device=theta.device)
+            hyper[field.name] = numbers.reshape(len(same), -1)
+    return hyper

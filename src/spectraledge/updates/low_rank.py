@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, ClassVar, get_args
 
 import torch
@@ -14,7 +13,8 @@ from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
 from spectraledge.decay.functional import decay_step
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range, group_names
+from spectraledge.updates.base import Clock, Groups, State, Update, check_range
+from spectraledge.updates.matrix_stacks import MatrixStack, matrix_stacks
 
 __all__ = ["LowRank"]
 
@@ -68,27 +68,18 @@ class LowRank(Update):
         check_name("scale", self.scale, get_args(DecayScale))
 
     def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
-        """Rows (start, outputs, inputs) of the matrices, equal shapes together."""
-        names = group_names("LowRank", self.on, groups)
-        shapes = dict(zip(layout.names, layout.shapes))
-        for name in names:
-            if len(shapes[name]) != 2 or shapes[name][0] % self.heads:
-                raise ValueError(
-                    f"LowRank: expected matrices whose rows divide into heads={self.heads}, got "
-                    f"{name} of shape {shapes[name]} in group {self.on!r}"
-                )
-        places = [(layout.span(name).start, *shapes[name]) for name in names]
-        return {"places": tuple(sorted(places, key=lambda place: place[1:]))}
+        """The matrices, equal shapes together."""
+        return {"stacks": matrix_stacks("LowRank", self.on, layout, groups, self.heads)}
 
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """Rates that fell due since the last application, and the memory of the adaptive scale."""
-        places = self.constants(theta, layout, groups)["places"]
+        stacks = matrix_stacks("LowRank", self.on, layout, groups, self.heads)
         runs = theta.shape[0]
-        rank = [min(rows // self.heads, columns) for _, rows, columns in places]
+        rank = [min(stack.rows, stack.columns) for stack in stacks for _ in range(stack.count)]
         rho = torch.tensor(rank, dtype=torch.float64, device=theta.device)
         return {
             "due": torch.zeros(runs, 1, dtype=torch.float64, device=theta.device),
-            "rho": rho.repeat_interleave(self.heads).expand(runs, -1).clone(),
+            "rho": rho.expand(runs, -1).clone(),
         }
 
     def apply_(
@@ -103,25 +94,14 @@ class LowRank(Update):
         state["due"].add_(hyper["strength"] * (clock.lr if self.coupled else clock.active))
         if self.every > 1 and clock.index % self.every:
             return
-        first = 0
-        for shape, places in groupby(hyper["places"], key=lambda place: place[1:]):
-            views = [self._blocks(theta, start, *shape) for start, *_ in places]
-            last = first + self.heads * len(views)
-            self._decay_(views, state["due"], state["rho"][:, first:last])
-            first = last
+        for stack in hyper["stacks"]:
+            self._decay_(theta, stack, state["due"], state["rho"][:, stack.place])
         state["due"].zero_()
 
-    def _blocks(self, theta: Tensor, start: int, rows: int, columns: int) -> Tensor:
-        flat = theta[:, start : start + rows * columns]
-        return flat.view(-1, self.heads, rows // self.heads, columns)
-
-    def _decay_(self, views: list[Tensor], due: Tensor, rho: Tensor) -> None:
-        matrices = torch.cat(views, dim=1)
+    def _decay_(self, theta: Tensor, stack: MatrixStack, due: Tensor, rho: Tensor) -> None:
         rate = due.expand(rho.shape)
-        decayed, memory = decay_step(matrices, rate, rho, self.scale, self.method)
+        decayed, memory = decay_step(stack.read(theta), rate, rho, self.scale, self.method)
         # A rate of zero must leave every bit alone, which a matrix decomposition would not.
         live = rate > 0
         rho.copy_(torch.where(live, memory, rho))
-        result = torch.where(live[..., None, None], decayed, matrices)
-        for view, piece in zip(views, result.split(self.heads, dim=1)):
-            view.copy_(piece)
+        stack.write_(theta, decayed, live)
