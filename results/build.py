@@ -1,24 +1,43 @@
-"""Write the committed tables and pictures from stored runs: ``python results/build.py [ROOT]``."""
+"""Write the committed tables and pictures: ``python results/build.py [ROOT]``.
+
+Experiments are read from the runs stored under ROOT, and left as they are where there are none;
+studies are read from ``results/ledger.parquet`` and need nothing else.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spectraledge.experiments.base import Experiment, Results, all_experiments
 from spectraledge.experiments.gather import band, metric
+from spectraledge.experiments.low_rank_decay.contenders import contenders, ladder_runs
 from spectraledge.experiments.low_rank_decay.groups import finished, of_split
+from spectraledge.experiments.low_rank_decay.norm_or_rank import paired_runs
+from spectraledge.experiments.low_rank_decay.outcomes import attempts_of, times_of
 from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRUM
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import rank_curves
+from spectraledge.experiments.low_rank_decay.sizes import REDUCED
+from spectraledge.experiments.low_rank_decay.study_sections import survival_curve
 from spectraledge.experiments.run import stored_results
-from spectraledge.report import Axes, Panel, arm_colours, write_svg
+from spectraledge.experiments.study import GENERALISED, Known, Study, all_studies
+from spectraledge.experiments.study_run import rows_of
+from spectraledge.lab.ledger import Ledger
+from spectraledge.report import Axes, Curve, Panel, arm_colours, write_svg
+from spectraledge.series import logistic_boundary
 
 HERE = Path(__file__).parent
+# Arms of the study's picture.
+DRAWN = (
+    "no decay", "L2", "LRD", "LRD, matched", "norm clamp", "LRD on sphere", "Q and K frozen",
+)  # fmt: skip
 RANKS = ("stable_rank", "entropy_rank", "threshold_rank", "frobenius_norm")
 
 
@@ -74,8 +93,69 @@ def verdicts_of(experiment: Experiment, results: Results) -> dict[str, object]:
     }
 
 
+def study_of(name: str, study: Study, ledger: Ledger) -> dict[str, object]:
+    """Verdicts of a study at the reduced size, with what was run."""
+    rows = {row.signature: row for row in rows_of(study, ledger, "demo").values() if row}
+    return {
+        "study": name,
+        "runs": len(rows),
+        "seconds": round(sum(row.seconds for row in rows.values())),
+        "verdicts": [asdict(v) for v in study.page(Known(ledger, study.until), "demo").verdicts],
+    }
+
+
+def study_picture(ledger: Ledger, path: Path) -> None:
+    """Success against train fraction, and time to generalise under the controls."""
+    known = Known(ledger, GENERALISED)
+    panels = [
+        Panel(
+            "Runs that generalise within 4000 steps",
+            list(_success(known)),
+            Axes(x_label="train fraction", y_label="fitted share", y_range=(-0.03, 1.03)),
+        ),
+        Panel(
+            "Controls at fraction 0.7",
+            list(_controls(known)),
+            Axes(y_label="share that has generalised", y_range=(-0.03, 1.03)),
+        ),
+    ]
+    arms = list(dict.fromkeys(c.arm for panel in panels for c in panel.series))
+    write_svg(panels, path, colours=arm_colours(arms))
+
+
+def _success(known: Known) -> Iterator[Curve]:
+    for contender in contenders(known, REDUCED):
+        if contender.label not in DRAWN:
+            continue
+        tried = attempts_of(known, ladder_runs(known, contender, REDUCED), REDUCED.budgets[-1])
+        if tried is None:
+            continue
+        found = logistic_boundary(tried)
+        x = np.linspace(min(tried.fractions), max(tried.fractions), 101)
+        share = 1 / (1 + np.exp(-found.slope * (x - found.interval.centre)))
+        yield Curve(contender.label, x, share[None])
+
+
+def _controls(known: Known) -> Iterator[Curve]:
+    for arm, runs in paired_runs(known, REDUCED).items():
+        rows = [row for _, row in known.rows(runs)]
+        if arm in DRAWN and rows:
+            budget = REDUCED.budgets[-1]
+            yield survival_curve(arm, times_of(rows, budget), budget, REDUCED.record_every)
+
+
+def studies() -> None:
+    """Verdicts of all studies from the committed ledger, and the picture of the README."""
+    ledger = Ledger.read(HERE / "ledger.parquet")
+    study_picture(ledger, HERE / "low_rank_decay_study.svg")
+    for name, study in all_studies().items():
+        text = json.dumps(study_of(name, study, ledger), indent=2, ensure_ascii=False) + "\n"
+        (HERE / f"{name.rpartition('/')[2]}.json").write_text(text)
+
+
 def main(root: Path) -> None:
-    """Write everything below ``results/`` for which there are runs."""
+    """Write everything below ``results/`` that can be written."""
+    studies()
     for name, experiment in all_experiments().items():
         results = finished(stored_results(experiment, "full", root))
         if set(results) != set(experiment.arms("full")):

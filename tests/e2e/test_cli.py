@@ -21,7 +21,7 @@ from spectraledge.cli.pace import Pace
 from spectraledge.decay.amount import DecayMethod, DecayScale
 from spectraledge.experiments.base import find_experiment
 from spectraledge.store import Catalogue, signature
-from spectraledge.tasks import modular
+from spectraledge.tasks import GroupComposition, modular
 
 SIZES = ["--modulus", "7", "--width", "16", "--heads", "2", "--layers", "1", "--batch-size", "16"]
 TINY = [*SIZES, "--steps", "12", "--record-every", "4", "--no-compile"]
@@ -108,6 +108,10 @@ def test_names_of_flags_are_those_of_their_owners():
         (["show", "add7"], 2, r"expected one run 'add7', got .*type more of it"),
         (["report", "rank_collapse"], 1, "30 of 30 runs .* are not finished .*train them with"),
         (["train", "--modulus", "8", "--operation", "div"], 2, "expected a prime modulus"),
+        (["train", "--group", "S6"], 2, "unknown group 'S6'; known: S3, S4, S5.*closest: S5"),
+        (["train", "--group", "S5", "--modulus", "7"], 2, "--modulus belongs to modular"),
+        (["train", "--group", "S5", "--operation", "add"], 2, "--operation belongs to modular"),
+        (["train", "--modulus", "0"], 2, "expected modulus >= 2, got 0"),
         (["train", "--seeds", "1", "1"], 2, r"distinct --seeds >= 0, got \[1, 1\]"),
         (["train", "--decay", "none", "--strength", "1"], 2, "--strength needs --decay"),
         (["train", "--decay", "l2", "--coupled"], 2, "--coupled belongs to --decay lrd"),
@@ -181,6 +185,12 @@ def test_flags_reach_the_spec():
         4000,
     )
     assert first.compute == "bfloat16"
+
+
+def test_a_group_in_place_of_arithmetic():
+    words = "--group A5 --split ordered --train-fraction 0.4 --model encoder --decay none"
+    (spec,) = specs_of(*words.split())
+    assert spec.task == GroupComposition("A5", "two_token", 0.4, "ordered")
 
 
 def test_decay_by_heads_under_norm_by_heads():

@@ -70,12 +70,14 @@ def _parse(words: list[str]) -> Command:
     from spectraledge.cli.experiment import Report, Run
     from spectraledge.cli.listing import List
     from spectraledge.cli.show import Show
+    from spectraledge.cli.sweep import Sweep
     from spectraledge.cli.train import Train
 
     commands: Any = (
         Annotated[List, subcommand("list")]
         | Annotated[Train, subcommand("train")]
         | Annotated[Run, subcommand("run")]
+        | Annotated[Sweep, subcommand("sweep")]
         | Annotated[Report, subcommand("report")]
         | Annotated[Show, subcommand("show")]
         | Annotated[Bench, subcommand("bench")]

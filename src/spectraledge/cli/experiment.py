@@ -1,4 +1,4 @@
-"""`spectraledge run` and `spectraledge report`: an experiment end to end."""
+"""`spectraledge run` and `spectraledge report`: an experiment or a study end to end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from spectraledge.cli.command import Command, Interrupted, Root, default_is, one_of
+from spectraledge.cli.flags import refuse
+from spectraledge.cli.sweep import LedgerFile, Sweep
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from spectraledge.cli.watch import Watch
     from spectraledge.experiments.base import Experiment, Results
+    from spectraledge.experiments.study import Study
+    from spectraledge.report import Page
 
 __all__ = ["Report", "Run"]
 
-Name = Annotated[Positional[str], arg(metavar="EXPERIMENT")]
+Name = Annotated[Positional[str], arg(metavar="EXPERIMENT|STUDY")]
 ScaleName = Annotated[str, one_of("smoke", "demo", "full")]
 Output = Annotated[
     Path | None, default_is("<root>/reports/<experiment>-<scale>.html", metavar="FILE")
@@ -28,12 +32,15 @@ COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Command):
-    """Write the report of an experiment from its stored runs, without training.
+    """Write the report of an experiment from its stored runs, or of a study from its ledger.
+
+    Nothing is trained.
 
     Args:
         experiment: Its name, or the last part of it; `spectraledge list` shows them.
         scale: smoke takes seconds, demo minutes; full is the published size.
         root: Folder that holds all runs.
+        ledger: File that holds the rows of a study.
         output: The HTML file to write.
         open: Open the report in a browser.
     """
@@ -41,34 +48,95 @@ class Report(Command):
     experiment: Name
     scale: ScaleName = "full"
     root: Root = Path("runs")
+    ledger: LedgerFile = None
     output: Output = None
     open: FlagCreatePairsOff[bool] = False
 
     imports: ClassVar[tuple[str, ...]] = (
-        *Command.imports,
+        *Sweep.imports,
         "spectraledge.experiments.run",
         "scipy.stats",
     )
 
     def execute(self) -> int:
-        """Write the report; missing runs are an error."""
+        """Write the report; missing runs of an experiment are an error, those of a study a note."""
         from spectraledge.cli.console import make_console
-        from spectraledge.experiments.base import find_experiment
         from spectraledge.experiments.run import read_results
+        from spectraledge.experiments.study import Study
 
-        experiment = find_experiment(self.experiment)
-        results = read_results(experiment, cast(Any, self.scale), self.root)
-        self.write(experiment, results, make_console())
+        found, console = self.find(), make_console()
+        if isinstance(found, Study):
+            self.write_study(found, console)
+        else:
+            results = read_results(found, cast(Any, self.scale), self.root)
+            self.write(found, results, console)
         return 0
 
+    def find(self) -> Experiment | Study:
+        """What has the name.
+
+        Returns:
+            An experiment or a study.
+
+        Raises:
+            ValueError: If nothing has, or if flags are given that it does not have.
+        """
+        from spectraledge.experiments.study import Study
+        from spectraledge.experiments.study_run import find_experiment_or_study
+
+        found = find_experiment_or_study(self.experiment)
+        if not isinstance(found, Study):
+            why = f"belongs to studies; {found.name} is an experiment and keeps no ledger"
+            refuse(["--ledger"], [self.ledger is not None], why)
+        return found
+
     def write(self, experiment: Experiment, results: Results, console: Console) -> None:
-        """Write the page, and say what it says."""
-        from spectraledge.cli.console import make_table
+        """Write the page of an experiment, and say what it says."""
         from spectraledge.experiments.run import write_report
 
-        path = self.output or self.root / "reports" / f"{experiment.name}-{self.scale}.html"
+        path = self._page_path(experiment.name)
+        self._tell(write_report(experiment, results, cast(Any, self.scale), path), path, console)
+
+    def write_study(self, study: Study, console: Console) -> None:
+        """Write the page of a study, and say what it says.
+
+        Args:
+            study: Which.
+            console: Where to print.
+
+        Raises:
+            FileNotFoundError: If the ledger has none of its runs, or not all of its groundwork.
+        """
+        from spectraledge.experiments.study_run import (
+            has_groundwork,
+            ledger_file,
+            rows_of,
+            write_study_report,
+        )
+        from spectraledge.lab.ledger import Ledger
+
+        scale = cast(Any, self.scale)
+        file = self.ledger or ledger_file(self.root)
+        ledger = Ledger.read(file)
+        rows = rows_of(study, ledger, scale).values()
+        missing = sum(row is None for row in rows)
+        told = f"{missing} of {len(rows)} runs of {study.name} ({scale}) are not in {file}"
+        advice = f"train them with: spectraledge run {study.name} --scale {scale}"
+        if missing == len(rows) or not has_groundwork(study, ledger, scale):
+            raise FileNotFoundError(f"{told}; {advice}, or name another ledger with --ledger")
+        if missing:
+            console.print(f"{told}; the report is of the others; {advice}", style="yellow")
+        path = self._page_path(study.name)
+        self._tell(write_study_report(study, ledger, scale, path), path, console)
+
+    def _page_path(self, name: str) -> Path:
+        path = self.output or self.root / "reports" / f"{name}-{self.scale}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        page = write_report(experiment, results, cast(Any, self.scale), path)
+        return path
+
+    def _tell(self, page: Page, path: Path, console: Console) -> None:
+        from spectraledge.cli.console import make_table
+
         table = make_table("verdict", "claim", "observed")
         for verdict in page.verdicts:
             table.add_row(
@@ -85,7 +153,7 @@ class Report(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Report):
-    """Train what an experiment still lacks, and write its report.
+    """Train what an experiment or a study still lacks, and write its report.
 
     Ctrl-C is safe at any moment: finished runs stay, the others resume when asked again.
 
@@ -104,13 +172,38 @@ class Run(Report):
     def execute(self) -> int:
         """Train, write the report; 1 if a run failed."""
         from spectraledge.cli.console import make_console
+        from spectraledge.experiments.study import Study
+
+        found, console = self.find(), make_console()
+        if isinstance(found, Study):
+            return self._run_study(found, console)
+        return self._run_experiment(found, console)
+
+    def _run_study(self, study: Study, console: Console) -> int:
+        from spectraledge.cli.sweep_goal import goal_of_study
+
+        sweep = Sweep(
+            what=study.name,
+            scale=self.scale,
+            workers=self.workers,
+            root=self.root,
+            ledger=self.ledger,
+            compile=self.compile,
+            threads=self.threads,
+            device=self.device,
+        )
+        goal = goal_of_study(study, self.scale)
+        console.print(goal.title, style="bold")
+        failures = sweep.train(goal, console)
+        self.write_study(study, console)
+        return 1 if failures else 0
+
+    def _run_experiment(self, experiment: Experiment, console: Console) -> int:
         from spectraledge.cli.watch import Watch, watching
-        from spectraledge.experiments.base import find_experiment
         from spectraledge.experiments.run import run_experiment
         from spectraledge.lab import Plan
         from spectraledge.training import Execution
 
-        experiment, console = find_experiment(self.experiment), make_console()
         scale = cast(Any, self.scale)
         execution = Execution(self.device, self.compile, self.threads)
         watch = Watch(experiment.arms(scale), Plan(self.root))

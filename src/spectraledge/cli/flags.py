@@ -10,7 +10,7 @@ from spectraledge.cli.command import default_is, one_of
 
 if TYPE_CHECKING:
     from spectraledge.models import ModelSpec
-    from spectraledge.tasks import ModularArithmetic
+    from spectraledge.tasks import Task
     from spectraledge.training import Schedule
     from spectraledge.updates import Update
 
@@ -26,6 +26,7 @@ class TaskFlags:
     """What to learn.
 
     Args:
+        group: Compose elements of a group, such as S5, A5, D12 or C113, in place of arithmetic.
         operation: Binary operation, modulo the modulus.
         modulus: A prime for div.
         train_fraction: Share of all pairs to train on.
@@ -34,8 +35,9 @@ class TaskFlags:
         form: Input (a, b, "=") or (a, b).
     """
 
-    operation: Annotated[str, one_of(*OPERATIONS)] = "add"
-    modulus: int = 113
+    group: Annotated[str | None, default_is("modular arithmetic", "NAME")] = None
+    operation: Annotated[str | None, one_of(*OPERATIONS), default_is("add")] = None
+    modulus: Annotated[int | None, default_is("113", "INT")] = None
     train_fraction: float = 0.5
     split: Annotated[str, one_of("unordered", "ordered")] = "unordered"
     form: Annotated[
@@ -44,14 +46,29 @@ class TaskFlags:
         default_is("three_token, two_token for the encoder"),
     ] = None
 
-    def task(self, model: str) -> ModularArithmetic:
-        """The task, in the form that `model` was published with if none is given."""
-        from spectraledge.tasks import ModularArithmetic
+    def task(self, model: str) -> Task:
+        """The task.
+
+        Args:
+            model: Name of the network; the form it was published with is taken if none is given.
+
+        Returns:
+            Composition in the group if there is one, otherwise modular arithmetic.
+
+        Raises:
+            ValueError: For flags of modular arithmetic beside a group.
+        """
+        from spectraledge.tasks import GroupComposition, ModularArithmetic
 
         form = self.form or ("two_token" if model == "encoder" else "three_token")
-        return ModularArithmetic(
-            self.modulus, self.operation, form, self.train_fraction, self.split
-        )
+        shared = (form, self.train_fraction, self.split)
+        if self.group is not None:
+            given = [self.operation is not None, self.modulus is not None]
+            why = "belongs to modular arithmetic; leave out either it or --group"
+            refuse(("--operation", "--modulus"), given, why)
+            return GroupComposition(self.group, *shared)
+        modulus = 113 if self.modulus is None else self.modulus
+        return ModularArithmetic(modulus, self.operation or "add", *shared)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ COLOURS = {"done": "green", "failed": "red", "damaged": "red", "partial": "yello
 
 @dataclass(frozen=True, kw_only=True)
 class List(Command):
-    """List the experiments and the stored runs.
+    """List the experiments, the studies and the stored runs.
 
     Args:
-        root: Folder that holds all runs.
+        root: Folder that holds all runs, and the ledger of studies.
         verify: Read every file of every run, to find altered ones too; slow.
     """
 
@@ -33,12 +33,15 @@ class List(Command):
     verify: FlagCreatePairsOff[bool] = False
 
     def execute(self) -> int:
-        """Print two tables."""
+        """Print the tables."""
         from spectraledge.cli.console import make_console
         from spectraledge.store import Catalogue
 
         console = make_console()
         console.print(_experiments())
+        studies = _studies(self.root)
+        if studies.row_count:
+            console.print(studies)
         folders = list(Catalogue(self.root))
         if folders:
             console.print(self._runs(folders))
@@ -79,4 +82,25 @@ def _experiments() -> Table:
         }
         runs = ", ".join(f"{scale} {count}" for scale, count in counts.items())
         table.add_row(name, runs, experiment.title)
+    return table
+
+
+def _studies(root: Path) -> Table:
+    """Studies with how many of their runs the ledger has; later rounds may want more."""
+    from spectraledge.cli.console import make_table
+    from spectraledge.experiments.base import Scale
+    from spectraledge.experiments.study import all_studies
+    from spectraledge.experiments.study_run import ledger_file, rows_of
+    from spectraledge.lab.ledger import Ledger
+
+    path = ledger_file(root)
+    ledger = Ledger.read(path)
+    table = make_table("study", "runs so far", "title", title=f"Studies, by {path}")
+    for name, study in sorted(all_studies().items()):
+        found = {scale: rows_of(study, ledger, scale).values() for scale in get_args(Scale)}
+        runs = ", ".join(
+            f"{scale} {sum(row is not None for row in rows)}/{len(rows)}"
+            for scale, rows in found.items()
+        )
+        table.add_row(name, runs, study.title)
     return table

@@ -37,8 +37,9 @@ def decay_amount(
     ``min(m, n)^(1/64)`` (1.08 at 128, 1.14 at 4096), from five products of the Gram matrix.
     ``adaptive``: such that the step has the norm of a weight-decay step at the same rate,
     ``||W - W'||_F = rate ||W||_F``. For ``svd`` this is solved exactly,
-    ``sum_i min(sigma_i, amount)^2 = rate^2 ||W||_F^2``; for ``published`` and ``subgradient``, whose
-    direction X does not depend on the amount, it is ``rate ||W||_F / ||X||_F``. For the other methods it is
+    ``sum_i min(sigma_i, amount)^2 = rate^2 ||W||_F^2``; for ``published`` and ``subgradient``,
+    whose direction X does not depend on the amount, it is ``rate ||W||_F / ||X||_F``. For the
+    other methods it is
     ``rate ||W||_F / sqrt(rho)`` with the ``||X||_F^2`` of the previous step. This lags by a step:
     the norm is right to 1 % on average, and short by about ``1/(2 rho)`` in the one or two steps
     in which a singular value reaches zero.

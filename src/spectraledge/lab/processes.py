@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from spectraledge.lab.results import RunResult
-from spectraledge.lab.run import Display, Plan, Progress, batches, result_of, run, run_batch
+from spectraledge.lab.run import Display, Plan, Progress, batches, result_of
+from spectraledge.lab.sweep import Board, Executor, Inline, Job, Processes, Sweep
 from spectraledge.training import RunSpec
 
 __all__ = ["run_in_processes"]
@@ -20,11 +17,13 @@ def run_in_processes(
 ) -> list[RunResult]:
     """As `spectraledge.lab.run`, with batches spread over worker processes.
 
+    A single batch is trained in this process.
+
     Args:
         specs: The runs.
         plan: Where and how.
         workers: Number of processes, >= 1; more than the number of cores does not help.
-        display: Called when a batch ends (workers do not report single steps).
+        display: Called when a batch ends; in this process, after every step and snapshot.
 
     Returns:
         One result per spec, in order.
@@ -35,41 +34,29 @@ def run_in_processes(
     if workers < 1:
         raise ValueError(f"expected workers >= 1, got {workers}")
     wanted = list(specs)
-    jobs = batches(wanted, plan)
-    if workers == 1 or len(jobs) == 1:
-        return run(wanted, plan, display)
-    # Spawned, not forked: torch's thread pools do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool, _ended_with_us(pool):
-        with _interrupts_blocked():
-            futures = {pool.submit(run_batch, job, plan): job for job in jobs}
-        for future in as_completed(futures):
-            future.result()
-            job = futures[future]
-            if display is not None:
-                display(Progress(job, job[0].steps, 0, 0.0))
+    here = workers == 1 or len(batches(wanted, plan)) == 1
+    executor: Executor = Inline(plan, display) if here else Processes(plan, workers)
+    board = Board() if here or display is None else _Announcing(display)
+    Sweep(wanted, executor, attempts=1, board=board).run()
     return [result_of(spec, plan) for spec in wanted]
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Processes started inside never see Ctrl-C, which a terminal sends to all of a command."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+class _Announcing(Board):
+    """Calls a display when a job has ended."""
 
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+        self._jobs: dict[int, Job] = {}
 
-@contextmanager
-def _ended_with_us(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """An error or Ctrl-C ends the workers at once; their runs resume from the last checkpoint."""
-    others = multiprocessing.active_children()
-    try:
-        yield
-    except BaseException:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
+    def start(self, number: int, job: Job) -> None:
+        """A job was given out."""
+        super().start(number, job)
+        self._jobs[number] = job
+
+    def end(self, number: int, *, again: bool) -> None:
+        """A job is no longer running."""
+        super().end(number, again=again)
+        job = self._jobs.pop(number)
+        if not again:
+            self._display(Progress(job.specs, job.specs[0].steps, 0, 0.0))

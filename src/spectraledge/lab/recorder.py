@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from spectraledge.instruments import Observer
+from spectraledge.lab.decision import Decision
 from spectraledge.lab.saved import layout_text
 from spectraledge.snapshots import Snapshot
 from spectraledge.store import DamagedError, RunFolder
@@ -58,7 +59,7 @@ class Recorder:
     def add(
         self, snapshot: Snapshot, readings: Mapping[str, Mapping[str, Tensor]], state: TrainState
     ) -> None:
-        """Take one snapshot and its readings, and save everything so far.
+        """Take one snapshot and its readings; `save` puts everything so far on disk.
 
         Args:
             snapshot: The newest snapshot of the batch.
@@ -72,7 +73,10 @@ class Recorder:
                 self._readings[key][name].append(array[self.run].numpy())
         if self.keep_snapshots:
             self._save_snapshot(snapshot)
-        self._save(state)
+
+    def is_decided(self, until: Decision) -> bool:
+        """Whether the curves so far decide the run."""
+        return until.decided_at({n: np.asarray(v) for n, v in self._curves.items()}) is not None
 
     def _append_curves(self, snapshot: Snapshot, state: TrainState) -> None:
         self._curves["step"].append(snapshot.step)
@@ -88,7 +92,8 @@ class Recorder:
         tensors |= {f"parts/{name}": part[self.run] for name, part in snapshot.parts.items()}
         self.folder.write_snapshot(snapshot.step, tensors, metadata)
 
-    def _save(self, state: TrainState) -> None:
+    def save(self, state: TrainState) -> None:
+        """Save curves, readings and the state of the trainer, which goes with the last snapshot."""
         self.folder.write_curves(self._curves)
         for key, columns in self._readings.items():
             if columns["step"]:

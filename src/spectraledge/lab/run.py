@@ -1,90 +1,23 @@
-"""Train what is missing, measure it, store it: where trainer, instruments and store meet."""
+"""Make sure that runs exist: train only what is missing, in batches, each run stored by itself."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 
-import torch
-
-from spectraledge.instruments import Instrument, Observer
+from spectraledge.instruments import Instrument
+from spectraledge.lab.decision import Decision
 from spectraledge.lab.measure import measure_saved
-from spectraledge.lab.names import run_name
-from spectraledge.lab.recorder import Recorder, Saved, read_saved
+from spectraledge.lab.plan import Display, Plan, Progress, bare
+from spectraledge.lab.recorder import Saved, read_saved
 from spectraledge.lab.results import RunResult
-from spectraledge.snapshots import Snapshot
-from spectraledge.store import Origin, RunFolder
-from spectraledge.training import (
-    Cadence,
-    Execution,
-    Problem,
-    RunSpec,
-    Trainer,
-    batch_key,
-    merge_states,
-)
+from spectraledge.lab.training_session import train_batch
+from spectraledge.store import RunFolder
+from spectraledge.training import Problem, RunSpec, batch_key
 
-__all__ = ["Plan", "Progress", "batches", "run", "run_batch"]
-
-Measured = Instrument | tuple[Instrument, Cadence]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to run, apart from what.
-
-    Args:
-        root: Folder that holds all runs.
-        instruments: What to measure at the recorded steps; a pair adds a cadence.
-        keep_snapshots: Whether to save all parameters at every recorded step.
-        execution: Device, threads and compilation.
-        largest_batch: Most runs to train as one batch, >= 1.
-
-    Raises:
-        ValueError: For a batch below 1.
-    """
-
-    root: Path
-    instruments: tuple[Measured, ...] = ()
-    keep_snapshots: bool = False
-    execution: Execution = field(default_factory=Execution)
-    largest_batch: int = 6
-
-    def __post_init__(self) -> None:
-        if self.largest_batch < 1:
-            raise ValueError(f"Plan: expected largest_batch >= 1, got {self.largest_batch}")
-
-    def folder(self, spec: RunSpec) -> RunFolder:
-        """The folder of a run."""
-        return RunFolder.of(self.root, run_name(spec), spec)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a batch stands; given to a display.
-
-    Args:
-        specs: The runs of the batch.
-        step: Steps taken.
-        started_at: Step at which this process took up the batch.
-        seconds: Time since then.
-        snapshot: The newest snapshot, None between two of them.
-    """
-
-    specs: tuple[RunSpec, ...]
-    step: int
-    started_at: int
-    seconds: float
-    snapshot: Snapshot | None = None
-
-
-Display = Callable[[Progress], None]
+__all__ = ["Display", "Plan", "Progress", "batches", "is_decided", "result_of", "run", "run_batch"]
 
 
 def run(specs: Iterable[RunSpec], plan: Plan, display: Display | None = None) -> list[RunResult]:
@@ -147,7 +80,7 @@ def _train_or_fail(
     display: Display | None,
 ) -> None:
     try:
-        _train(specs, saved, folders, plan, display)
+        train_batch(specs, saved, folders, plan, display)
     except Exception as error:
         warnings.warn(f"{len(specs)} runs failed together: {error!r}", stacklevel=2)
         if len(specs) == 1:
@@ -174,7 +107,7 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
         warnings.warn(f"damaged run is trained again: {status}; old files in {aside}", stacklevel=3)
         return False
     if status.state != "done":
-        return False
+        return status.state == "partial" and is_decided(folder, plan.until)
     missing = [i for i in plan.instruments if not _has_reading(folder, bare(i))]
     if missing and not measure_saved(folder, missing, Problem([spec], plan.execution)):
         names = [bare(i).name for i in missing]
@@ -187,9 +120,11 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
     return True
 
 
-def bare(measured: Measured) -> Instrument:
-    """The instrument without its cadence."""
-    return measured[0] if isinstance(measured, tuple) else measured
+def is_decided(folder: RunFolder, until: Decision | None) -> bool:
+    """Whether an unfinished run has been trained as far as `until` asks."""
+    if until is None or not folder.has_origin():
+        return False
+    return until.decided_at(folder.read_curves()) is not None
 
 
 def _has_reading(folder: RunFolder, instrument: Instrument) -> bool:
@@ -213,58 +148,3 @@ def _by_checkpoint(
         (tuple(spec for spec, _ in group), [saved for _, saved in group if saved is not None])
         for _, group in sorted(groups.items())
     ]
-
-
-def _train(
-    specs: tuple[RunSpec, ...],
-    saved: list[Saved],
-    folders: dict[RunSpec, RunFolder],
-    plan: Plan,
-    display: Display | None,
-) -> None:
-    started, clock = datetime.now(UTC), time.perf_counter()
-    plan.execution.apply()
-    problem = Problem(specs, plan.execution)
-    observer = Observer(plan.instruments, problem)
-    links = len(specs[0].updates)
-    state = merge_states([tensors for tensors, _ in saved], links) if saved else None
-    parts = True if plan.keep_snapshots else observer.parts_wanted(problem.layout)
-    trainer = Trainer(problem, record_parts=parts, state=state)
-    if state is not None:
-        observer.restore(_window(saved, trainer))
-    first = trainer.state.step
-    recorders = [
-        Recorder(
-            folders[spec],
-            index,
-            observer,
-            keep_snapshots=plan.keep_snapshots,
-            resumed_at=first if saved else None,
-        )
-        for index, spec in enumerate(specs)
-    ]
-
-    def show(step: int, snapshot: Snapshot | None = None) -> None:
-        if display is not None:
-            display(Progress(specs, step, first, time.perf_counter() - clock, snapshot))
-
-    for snapshot in trainer.snapshots(on_step=show):
-        readings = observer.observe(snapshot)
-        for recorder in recorders:
-            recorder.add(snapshot, readings, trainer.state)
-        show(snapshot.step, snapshot)
-    seconds = (time.perf_counter() - clock) / len(specs)
-    for spec in specs:
-        origin = Origin.now(started, seconds=seconds, device=plan.execution.device)
-        folders[spec].finish(origin)
-
-
-def _window(saved: list[Saved], trainer: Trainer) -> list[Snapshot]:
-    """Snapshots that instruments with a history had seen before the checkpoint."""
-    layout = trainer.problem.layout
-    older = [
-        Snapshot(step, layout, torch.stack([window[i][1] for _, window in saved]))
-        for i, (step, _) in enumerate(saved[0][1])
-    ]
-    state = trainer.state
-    return [*older, Snapshot(state.step, layout, state.theta.clone(), alive=state.alive.clone())]

@@ -5,13 +5,20 @@ from spectraledge.report.axes import Axes, Reference
 from spectraledge.report.colours import arm_colours
 from spectraledge.report.html import render, write
 from spectraledge.report.page import Figure, Page, Section, Table, Verdict
-from spectraledge.report.plots import curves, dots_with_intervals, spectra_slider
+from spectraledge.report.plots import (
+    Grid,
+    curves,
+    dots_with_intervals,
+    heat_map,
+    spectra_slider,
+)
 from spectraledge.report.static import Panel, write_svg
 
 __all__ = [
     "Axes",
     "Curve",
     "Figure",
+    "Grid",
     "Outcome",
     "Page",
     "Panel",
@@ -23,6 +30,7 @@ __all__ = [
     "arm_colours",
     "curves",
     "dots_with_intervals",
+    "heat_map",
     "render",
     "spectra_slider",
     "write",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["Interval", "mean_interval", "proportion_interval"]
+__all__ = ["Interval", "check_share", "mean_interval", "proportion_interval"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Interval:
 
     Args:
         centre: The estimate.
-        lower: Lower end, -inf where a single seed gives none.
-        upper: Upper end, inf where a single seed gives none.
+        lower: Lower end, -inf where there is none: a single seed, or nothing that bounds it.
+        upper: Upper end, inf where there is none.
         count: Number of seeds.
     """
 
@@ -31,7 +31,7 @@ class Interval:
         return replace(self, lower=max(self.lower, low), upper=min(self.upper, high))
 
     def __str__(self) -> str:
-        if not np.isfinite(self.upper - self.lower):
+        if not (np.isfinite(self.lower) or np.isfinite(self.upper)):
             return f"{_words(self.centre)} (n = {self.count}, no interval)"
         ends = f"[{_words(self.lower)}, {_words(self.upper)}]"
         return f"{_words(self.centre)} {ends} (n = {self.count})"
@@ -66,7 +66,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     sample = np.asarray(values, dtype=np.float64)
     if sample.size == 0 or not np.isfinite(sample).all():
         raise ValueError(f"expected at least one finite value per seed, got {values}")
-    _check_confidence(confidence)
+    check_share(confidence=confidence)
     count, centre = sample.size, float(sample.mean())
     if count == 1:
         return Interval(centre, -np.inf, np.inf, 1)
@@ -98,11 +98,13 @@ def proportion_interval(successes: int, trials: int, confidence: float = 0.95) -
         raise ValueError(
             f"expected 0 <= successes <= trials and trials >= 1, got {successes=} and {trials=}"
         )
-    _check_confidence(confidence)
+    check_share(confidence=confidence)
     found = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return Interval(successes / trials, float(found.low), float(found.high), trials)
 
 
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"expected 0 < confidence < 1, got {confidence}")
+def check_share(**shares: float) -> None:
+    """Refuses what is not strictly between 0 and 1, by name."""
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise ValueError(f"expected 0 < {name} < 1, got {share}")

@@ -4,6 +4,7 @@
 processes from training the same run, and `signature` the identity of a spec.
 """
 
+from spectraledge.store.atomic import replace_bytes
 from spectraledge.store.catalogue import Catalogue
 from spectraledge.store.damage import DamagedError
 from spectraledge.store.inspection import Status
@@ -29,6 +30,7 @@ __all__ = [
     "claim",
     "folder_name",
     "from_canonical",
+    "replace_bytes",
     "signature",
     "slug",
 ]

@@ -133,6 +133,10 @@ class Contents(ABC):
         content = json_from_bytes(self._read(SPEC), self._where(SPEC))
         return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
+    def has_origin(self) -> bool:
+        """Whether the run was finished or paused."""
+        return (self.path / ORIGIN).exists()
+
     def read_origin(self) -> Origin:
         """Where, when and with what a finished run was made."""
         origin: Origin = from_canonical(self._read(ORIGIN).decode(), [Origin])

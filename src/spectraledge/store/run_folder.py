@@ -146,6 +146,10 @@ class RunFolder(Contents):
         }
         self._write_json(FAILURE, json.dumps(record))
 
+    def pause(self, origin: Origin) -> None:
+        """Record where an unfinished run was made so far; its checkpoint stays to go on from."""
+        self._write_json(ORIGIN, canonical_json(origin))
+
     def finish(self, origin: Origin) -> None:
         """Seal the run: record its origin, write ``done``, drop the checkpoint and leftovers.
 

@@ -1,0 +1,212 @@
+"""What pages of studies share: words for numbers, curves over rows, and where they come from.
+
+A page is a function of the ledger, and a ledger may hold any part of what a study wants: whatever
+is missing is said to be missing, and nothing here fails for want of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectraledge.experiments.base import Scale
+from spectraledge.experiments.gather import band
+from spectraledge.experiments.low_rank_decay.sizes import Size
+from spectraledge.experiments.study import GENERALISED, Known
+from spectraledge.lab.rows import Row
+from spectraledge.report import Curve, Section, Table, Verdict
+from spectraledge.series import Times, kaplan_meier, restricted_mean
+from spectraledge.training import RunSpec
+
+__all__ = [
+    "BAND",
+    "RULE",
+    "by_seed",
+    "p_words",
+    "provenance_section",
+    "row_curve",
+    "scaled_verdicts",
+    "survival_curve",
+    "time_words",
+]
+
+Array = NDArray[Any]
+Rows = Mapping[int, Row]
+
+RULE = (
+    f"Generalised: validation accuracy at least {GENERALISED.threshold:g}, held for "
+    f"{GENERALISED.patience} records."
+)
+BAND = (
+    "Thin lines are seeds, a cross is where a run was stopped because its outcome was known; the "
+    "thick line is the mean (on log axes the geometric one) as long as every seed trains, the band "
+    "its 95 % t interval."
+)
+
+
+def by_seed(known: Known, runs: Iterable[RunSpec]) -> dict[int, Row]:
+    """Rows of the runs that are known and did not fail, by seed, ascending.
+
+    Args:
+        known: What is known.
+        runs: Runs of one arm under one condition: one for each seed.
+
+    Returns:
+        Rows by seed; empty if none is known.
+    """
+    found = {spec.seed: row for spec, row in known.rows(runs)}
+    return dict(sorted(found.items()))
+
+
+def time_words(times: Times | None, horizon: int) -> str:
+    """How many runs generalised and after how many steps on average, up to a horizon.
+
+    Args:
+        times: One per run; None for no run.
+        horizon: Steps up to which the mean is taken.
+
+    Returns:
+        Such as ``7 of 8, 1200 [900, 1600] steps``.
+    """
+    if times is None:
+        return "not run yet"
+    mean = str(restricted_mean(times, horizon)).partition(" (")[0]
+    return f"{int(times.observed.sum())} of {times.count}, {mean} steps"
+
+
+def p_words(p: float | None) -> str:
+    """A p-value with two digits, None as a dash."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def scaled_verdicts(verdicts: Iterable[Verdict], scale: Scale) -> list[Verdict]:
+    """The verdicts; of a smoke run, which decides nothing, all undecided."""
+    if scale != "smoke":
+        return list(verdicts)
+    note = "A smoke run is too small to decide anything."
+    return [replace(verdict, status="undecided", explanation=note) for verdict in verdicts]
+
+
+def row_curve(
+    arm: str,
+    rows: Rows,
+    name: str,
+    *,
+    relative: bool = False,
+    log: bool = False,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Curve | None:
+    """A quantity of an arm over steps with every seed; a run that was stopped ends there.
+
+    Args:
+        arm: Name of the arm.
+        rows: Its rows by seed.
+        name: Metric or ``instrument/output``; rows that lack it are left out.
+        relative: Divide by the value at the first step.
+        log: Take mean and interval of logarithms.
+        limits: What the interval is cut to.
+
+    Returns:
+        The curve; None if no row has the quantity.
+    """
+    seen = {seed: row.curve(name) for seed, row in rows.items() if name in row.curves}
+    seen = {seed: curve for seed, curve in seen.items() if curve[0].size}
+    if not seen:
+        return None
+    steps = np.unique(np.concatenate([at for at, _ in seen.values()]))
+    values = np.full((len(seen), len(steps)), np.nan)
+    for line, (at, curve) in zip(values, seen.values()):
+        line[np.searchsorted(steps, at)] = curve / curve[0] if relative else curve
+    drawn = band(arm, (), steps, values, limits, log=log)
+    return replace(drawn, seeds=tuple(seen))
+
+
+def survival_curve(arm: str, times: Times, budget: int) -> Curve:
+    """Share of runs that have generalised, after Kaplan and Meier, with its pointwise interval.
+
+    Args:
+        arm: Name of the arm.
+        times: One per run, watched until the budget.
+        budget: Last step drawn.
+
+    Returns:
+        The curve of 1 − S, with the step before each jump so that it is drawn as a staircase.
+    """
+    found = kaplan_meier(times)
+    steps = np.unique(np.concatenate([[0, budget], found.steps - 1, found.steps]))
+    place = np.searchsorted(found.steps, steps, side="right")
+
+    def share(survival: Array) -> Array:
+        return 1 - np.concatenate([[1.0], survival])[place]
+
+    centre = share(found.survival)
+    return Curve(
+        arm,
+        steps,
+        centre[None],
+        centre=centre,
+        lower=share(found.upper),
+        upper=share(found.lower),
+        quantity="share generalised",
+    )
+
+
+def provenance_section(
+    known: Known, runs_by_title: Mapping[str, Sequence[RunSpec]], size: Size, fuller: str
+) -> Section:
+    """What was run at which size, and what more would add.
+
+    Args:
+        known: What is known.
+        runs_by_title: Runs that are wanted as far as they can be named, by what they are for.
+        size: The size of the study.
+        fuller: What a larger budget would add, in sentences.
+
+    Returns:
+        The section.
+    """
+    rows = [_provenance(known, title, runs) for title, runs in runs_by_title.items()]
+    columns = ("runs", "wanted", "known", "failed", "seeds", "steps", "taken on average", "hours")
+    caption = (
+        "Wanted: as far as they can be named yet. Steps: the budget; a run is stopped once its "
+        "outcome is known. Hours: computing time, with batch-mates sharing theirs."
+    )
+    text = f"{_size_words(size)}\n\n{RULE} {fuller}"
+    return Section("What was run", text, [Table(columns, rows, caption)])
+
+
+def _provenance(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[str | int, ...]:
+    runs = list(dict.fromkeys(runs))
+    rows = [row for spec in runs if (row := known.row(spec) or known.groundwork(spec))]
+    taken = [row.steps_taken for row in rows if row.state != "failed"]
+    return (
+        title,
+        len(runs),
+        len(rows),
+        sum(row.state == "failed" for row in rows),
+        len({spec.seed for spec in runs}),
+        " or ".join(str(steps) for steps in sorted({spec.steps for spec in runs})) or "–",
+        f"{np.mean(taken):.0f}" if taken else "–",
+        f"{sum(row.seconds for row in rows) / 3600:.2f}",
+    )
+
+
+def _size_words(size: Size) -> str:
+    model = size.model
+    blocks = f"{model.layers} block" + ("s" if model.layers > 1 else "")
+    what = {
+        "smoke": "A smoke run, which shows that everything works and decides nothing",
+        "reduced": "The reduced size, chosen so that many seeds can be afforded",
+        "published": "The published size",
+    }[size.name]
+    return (
+        f"{what}: addition modulo {size.modulus} with both orders of a pair on the same side of "
+        f"the split, {blocks} of width {model.width} with QK-norm, batches of {size.batch_size}, "
+        f"Adam with learning rates tuned over {', '.join(f'{lr:g}' for lr in size.rates)}."
+    )

@@ -1,0 +1,121 @@
+"""One batch from its checkpoint, or the initialisation, to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import torch
+
+from spectraledge.instruments import Observer
+from spectraledge.lab.plan import Display, Plan, Progress
+from spectraledge.lab.recorder import Recorder, Saved
+from spectraledge.snapshots import Snapshot
+from spectraledge.store import Origin, RunFolder
+from spectraledge.training import Problem, RunSpec, Trainer, merge_states
+
+__all__ = ["train_batch"]
+
+
+def train_batch(
+    specs: tuple[RunSpec, ...],
+    saved: Sequence[Saved],
+    folders: Mapping[RunSpec, RunFolder],
+    plan: Plan,
+    display: Display | None = None,
+) -> None:
+    """Train runs that stand at the same step, and save what they show as they go.
+
+    Args:
+        specs: Runs that can share a batch.
+        saved: Their states to go on from, or nothing.
+        folders: Where they are stored, claimed and begun.
+        plan: Where and how.
+        display: Called after every step and snapshot.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    plan.execution.apply()
+    trainer, observer, recorders = _start(specs, saved, folders, plan)
+    first = trainer.state.step
+
+    def show(step: int, snapshot: Snapshot | None = None) -> None:
+        if display is not None:
+            display(Progress(specs, step, first, time.perf_counter() - clock, snapshot))
+
+    _follow(trainer, observer, recorders, plan, show)
+    seconds = (time.perf_counter() - clock) / len(specs)
+    origin = Origin.now(started, seconds=seconds, device=plan.execution.device)
+    for spec in specs:
+        _end(folders[spec], spec, trainer.state.step, origin)
+
+
+def _start(
+    specs: tuple[RunSpec, ...],
+    saved: Sequence[Saved],
+    folders: Mapping[RunSpec, RunFolder],
+    plan: Plan,
+) -> tuple[Trainer, Observer, list[Recorder]]:
+    problem = Problem(specs, plan.execution)
+    observer = Observer(plan.instruments, problem)
+    links = len(specs[0].updates)
+    state = merge_states([tensors for tensors, _ in saved], links) if saved else None
+    parts = True if plan.keep_snapshots else observer.parts_wanted(problem.layout)
+    trainer = Trainer(problem, record_parts=parts, state=state)
+    if state is not None:
+        observer.restore(_window(saved, trainer))
+    resumed_at = trainer.state.step if saved else None
+    keep = plan.keep_snapshots
+    recorders = [
+        Recorder(folders[spec], index, observer, keep_snapshots=keep, resumed_at=resumed_at)
+        for index, spec in enumerate(specs)
+    ]
+    return trainer, observer, recorders
+
+
+def _follow(
+    trainer: Trainer,
+    observer: Observer,
+    recorders: Sequence[Recorder],
+    plan: Plan,
+    show: Callable[..., None],
+) -> None:
+    """Train to the last step, or until every run is decided; save now and then, and at the end."""
+    steps = trainer.problem.specs[0].steps
+    saved_at = time.perf_counter()
+    for snapshot in trainer.snapshots(on_step=show):
+        readings = observer.observe(snapshot)
+        for recorder in recorders:
+            recorder.add(snapshot, readings, trainer.state)
+        decided = plan.until is not None and all(r.is_decided(plan.until) for r in recorders)
+        if decided or snapshot.step == steps or time.perf_counter() - saved_at >= plan.save_every:
+            for recorder in recorders:
+                recorder.save(trainer.state)
+            saved_at = time.perf_counter()
+        show(snapshot.step, snapshot)
+        if decided:
+            return
+
+
+def _end(folder: RunFolder, spec: RunSpec, step: int, origin: Origin) -> None:
+    """Seal a run that has taken its last step; leave a decided one ready to go on."""
+    if folder.has_origin():
+        before = folder.read_origin()
+        seconds = before.seconds + origin.seconds
+        origin = replace(origin, started=before.started, seconds=seconds)
+    if step == spec.steps:
+        folder.finish(origin)
+    else:
+        folder.pause(origin)
+
+
+def _window(saved: Sequence[Saved], trainer: Trainer) -> list[Snapshot]:
+    """Snapshots that instruments with a history had seen before the checkpoint."""
+    layout = trainer.problem.layout
+    older = [
+        Snapshot(step, layout, torch.stack([window[i][1] for _, window in saved]))
+        for i, (step, _) in enumerate(saved[0][1])
+    ]
+    state = trainer.state
+    return [*older, Snapshot(state.step, layout, state.theta.clone(), alive=state.alive.clone())]
