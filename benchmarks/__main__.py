@@ -4,7 +4,15 @@ import sys
 
 import torch
 
-from benchmarks import batched_runs, instruments, low_rank_step, training_step
+from benchmarks import (
+    batched_runs,
+    engine_overhead,
+    instruments,
+    low_rank_step,
+    published_corner,
+    sweeps,
+    training_step,
+)
 
 torch.set_num_threads(1)
 ALL = {
@@ -12,6 +20,9 @@ ALL = {
     "batched_runs": batched_runs,
     "low_rank_step": low_rank_step,
     "instruments": instruments,
+    "sweeps": sweeps,
+    "engine_overhead": engine_overhead,
+    "published_corner": published_corner,
 }
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from spectraledge.experiments.low_rank_decay.collapse_effects import (
     ACCURACY,
@@ -81,13 +82,13 @@ def _aligned(rows: Rows, moments: Mapping[int, int]) -> Rows:
 def _around(row: Row, at: int) -> Row:
     # The steps of an instrument stand beside its curves.
     folders = {name: name.rpartition("step")[0] for name in row.curves if name.endswith("step")}
-    curves = {}
+    found: dict[str, Any] = {}
     for step, folder in folders.items():
         offset = row.curves[step] - at
         kept = (offset >= -AFTER) & (offset <= 2 * AFTER)
         own = (n for n in row.curves if n.rpartition("/")[0] == folder.rstrip("/"))
-        curves |= {name: row.curves[name][kept] for name in own} | {step: offset[kept]}
-    return replace(row, curves=curves)
+        found |= {name: row.curves[name][kept] for name in own} | {step: offset[kept]}
+    return replace(row, curves=found)
 
 
 def _injection_table(injections: Mapping[str, Injection]) -> Table:

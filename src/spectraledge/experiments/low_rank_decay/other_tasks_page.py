@@ -81,12 +81,11 @@ def other_tasks_page(known: Known, scale: Scale) -> Page:
     addition = _addition(known, size, ARMS)
     found = compare_pairs({task: (arms[LRD], arms[L2]) for task, arms in cells.items()}, budget)
     own = compare_pairs({ADDITION: (addition[LRD], addition[L2])}, budget)
-    verdicts = scaled_verdicts(_verdicts(cells, found, own, budget), scale)
     titles = {f"{task}, {arm}": of_cell for (task, arm), of_cell in runs.items()}
     return Page(
         title=OtherTasks.title,
-        summary=_summary(cells, verdicts, own, budget),
-        verdicts=verdicts,
+        summary=_summary(cells, found, own, budget),
+        verdicts=scaled_verdicts(_verdicts(cells, found, own, budget), scale),
         sections=[
             _differences_section(found, own, budget),
             _times_section(cells, budget, arm_colours(ARMS)),
@@ -106,14 +105,14 @@ def _addition(known: Known, size: Size, arms: Sequence[str]) -> dict[str, Rows]:
 
 
 def _summary(
-    cells: Cells, verdicts: Sequence[Verdict], own: Sequence[Comparison], budget: int
+    cells: Cells, found: Sequence[Comparison], own: Sequence[Comparison], budget: int
 ) -> str:
     never = [
         f"{task} ({', '.join(silent)})"
         for task, arms in cells.items()
         if (silent := [a for a, rows in arms.items() if rows and not _reached(rows, budget)])
     ]
-    answer = _answer(cells, verdicts, own)
+    answer = _answer(cells, found, own)
     if never:
         answer += (
             f" Without any run that generalised within {budget} steps: {'; '.join(never)}. Of "
@@ -127,17 +126,22 @@ def _summary(
     )
 
 
-def _answer(cells: Cells, verdicts: Sequence[Verdict], own: Sequence[Comparison]) -> str:
+def _answer(cells: Cells, found: Sequence[Comparison], own: Sequence[Comparison]) -> str:
     if not any(rows for arms in cells.values() for rows in arms.values()):
         return "Nothing is known yet."
     if not own:
         return "Addition is not run yet, so there is no answer to carry over."
-    words = {"holds": "carries over to", "fails": "fails on", "undecided": "is open on"}
-    tasks = {s: [t for t, v in zip(cells, verdicts) if v.status == s] for s in words}
-    told = "; ".join(f"{words[s]} {', '.join(found)}" for s, found in tasks.items() if found)
+    by_direction: dict[str, list[str]] = {"sooner": [], "later": [], "": []}
+    for c in found:
+        by_direction[c.direction].append(c.arm)
+    told = "; ".join(
+        f"{direction or 'not told apart'} on {', '.join(tasks)}"
+        for direction, tasks in by_direction.items()
+        if tasks
+    )
     return (
         f"On addition, low-rank decay against L2, each at its best setting: "
-        f"{comparison_words(own[0])}. The answer {told}."
+        f"{comparison_words(own[0])}. At the same settings it is {told or 'not run yet'}."
     )
 
 

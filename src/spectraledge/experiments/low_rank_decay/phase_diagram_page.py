@@ -86,9 +86,10 @@ def _answer(found: Diagram, claims: Sequence[Verdict]) -> str:
         return "Nothing is known yet."
     published, fair, equal, leak = claims
     return (
-        f"As published, {SUCCESS:g} is reached in these cells: {published.observed}. Scored "
-        f"fairly at equal labels, low-rank decay is {fair.observed}; at equal step length it is "
-        f"{equal.observed}. The cells in which L2 fails are {leak.observed}."
+        f"Cells that reach {SUCCESS:g} as published: {published.observed}. Scored fairly at equal "
+        f"labels, low-rank decay is {fair.observed}; at equal step length it is {equal.observed}. "
+        f"Where L2 fails as published, its accuracy beside the share of validation pairs with a "
+        f"trained mirror: {leak.observed}."
     )
 
 

@@ -18,7 +18,11 @@ from spectraledge.report import Axes, Curve, Figure, Grid, arm_colours, curves, 
 
 __all__ = ["by_step_length", "difference_map", "fair_map", "published_map", "released_map"]
 
-COLUMN = "label (rate of low-rank decay; a tenth of L2's)"
+COLUMN = "label"
+# What a column means, for every caption.
+LABEL = (
+    " The label is the amount of a step of low-rank decay, and a tenth of the weight decay of L2."
+)
 
 
 def released_map() -> Figure:
@@ -30,7 +34,7 @@ def released_map() -> Figure:
         rows=_words(fractions),
         title="As released",
         caption="Best validation accuracy within 2500 steps, one run a cell, addition modulo 113; "
-        "read back through the colour map of the released picture, to within 0.004.",
+        "read back through the colour map of the released picture, to within 0.004." + LABEL,
         quantity="best validation accuracy",
         row_label="train fraction",
     )
@@ -46,7 +50,7 @@ def published_map(found: Diagram) -> Figure:
         title="As published, at this size",
         caption="Best validation accuracy over time on the ordered split, one seed. On the right "
         "the share of validation pairs whose mirror was trained on: what a network reaches that "
-        "has memorised the training set and ignores the order of the operands.",
+        "has memorised the training set and ignores the order of the operands." + LABEL,
         quantity="best validation accuracy",
     )
 
@@ -126,11 +130,12 @@ def _length_figure(drawn: Sequence[Curve], fraction: float, colours: Mapping[str
     return curves(
         drawn,
         title=f"Train fraction {fraction:g}",
-        caption="Test accuracy at the end on the mirror-safe split. Thin lines are seeds, the "
+        caption="Test accuracy at the end on the mirror-safe split, over the length of the first "
+        "decay step. Thin lines are seeds, the "
         "thick line is their mean, the band its 95 % interval.",
         colours=colours,
         axes=Axes(
-            x_label="length of a decay step at the start, relative to ‖W‖_F",
+            x_label="length of a decay step over ‖W‖_F",
             y_label="test accuracy",
             log_x=True,
             y_range=(-0.03, 1.03),

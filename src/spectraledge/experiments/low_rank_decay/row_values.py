@@ -40,8 +40,8 @@ def short(interval: Interval | None) -> str:
     """An interval without the number of seeds, for where that is said elsewhere."""
     if interval is None:
         return "–"
-    if not (isfinite(interval.lower) or isfinite(interval.upper)):
-        return f"{str(interval).partition(' (')[0]} (one seed)"
+    if interval.count == 1:
+        return f"{str(interval).partition(' ')[0]} (one seed)"
     return str(interval).partition(" (")[0]
 
 
@@ -49,9 +49,9 @@ def share_words(interval: Interval | None) -> str:
     """A share or an accuracy with its interval, in three decimals."""
     if interval is None:
         return "–"
-    if not (isfinite(interval.lower) or isfinite(interval.upper)):
-        return f"{interval.centre:.3f} (one seed)"
-    return f"{interval.centre:.3f} [{interval.lower:.3f}, {interval.upper:.3f}]"
+    if interval.count == 1:
+        return f"{interval.centre:z.3f} (one seed)"
+    return f"{interval.centre:z.3f} [{interval.lower:z.3f}, {interval.upper:z.3f}]"
 
 
 def status_within(interval: Interval, margin: float) -> Literal["holds", "fails", "undecided"]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from spectraledge.lab.plan import Plan, Progress
 from spectraledge.lab.run import run_batch
 from spectraledge.lab.sweep.jobs import Job
+from spectraledge.lab.sweep.processes import PRELOADED
 
 __all__ = ["SharedRoot", "answer", "start_notes", "work"]
 
@@ -72,6 +74,9 @@ def answer(shared: SharedRoot, node: str) -> str:
 
 def work(job: Job, plan: Plan, number: int, notes: Any, shared: SharedRoot) -> str:
     """Train a job on this node; says why if its runs would not be seen by the driver."""
+    for module in PRELOADED:
+        import_module(module)
+    # From here on the job must show signs of life.
     notes.note.remote(number, 0)
     problem = shared.problem()
     if not problem:

@@ -103,7 +103,7 @@ def heat_map(
         ['0.500', 'not run']
     """
     _check(grids, rows, title, limits, diverging)
-    form = f"{'+' if diverging else ''}.{digits}f"
+    form = f"{'+' if diverging else ''}z.{digits}f"
     colours = DIVERGING if diverging else SEQUENTIAL
     traces = [
         trace | _place(number)
