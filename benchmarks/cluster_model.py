@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, inf
 from typing import Literal
@@ -15,7 +16,18 @@ __all__ = ["LOCAL", "OBJECTS", "SHARED", "Engine", "Outcome", "Store", "draw_job
 
 ENTRIES_A_LISTING = 1000  # of a folder, in one answer of a file server or an object store
 ESTIMATE = 0.3  # by how much the logarithm of a job's estimated seconds is off
-FULL = 0.8  # share of the time that a busy store is busy
+FULL = 0.5  # share of the time from which on a store or driver keeps others waiting
+PARTS = ("training", "starting", "files", "rows", "lost", "waiting", "tail")
+DUTIES = (
+    "planning",
+    "looking",
+    "reading runs",
+    "making rows",
+    "receiving rows",
+    "ledger",
+    "listing the root",
+    "dispatching",
+)
 
 
 @dataclass(frozen=True)
@@ -60,29 +72,37 @@ class Engine:
     """How the driver works; the defaults are what the engine does.
 
     Args:
+        gives_out: Whether workers that have ended get another job before or after the rows of
+            what has ended are made.
         rows: Who reads a finished run and makes its row.
         ledger: ``rewritten`` whole at every save, ``appended`` to, or ``merged`` at the end.
         listing: Whether the root is listed to find the folder of a run.
         drivers: How many, each with its share of jobs and workers, and with its own ledger.
         side_by_side: Operations that one process has under way at a time.
-        one_object: Whether a worker trains on a disk of its own and puts a whole run into the
-            store at once.
+        objects: What is put into the store as one: every ``file``, or a whole ``run`` or ``job``
+            that was trained on the worker's own disk.
     """
 
+    gives_out: Literal["after rows", "before rows"] = "after rows"
     rows: Literal["driver", "worker"] = "driver"
     ledger: Literal["rewritten", "appended", "merged"] = "rewritten"
     listing: bool = True
     drivers: int = 1
     side_by_side: int = 1
-    one_object: bool = False
+    objects: Literal["file", "run", "job"] = "file"
 
-    def files(self, files: Files) -> Files:
-        """What remains of the operations that were counted."""
-        if not self.one_object:
+    def files(self, files: Files, runs_per_job: int) -> Files:
+        """What remains, per run, of the operations that were counted."""
+        if self.objects == "file":
             return files if self.listing else replace(files, listings=0.0)
-        sent, received = files.sent, files.received
-        # A lease is taken and given back with the first and the last object.
-        return Files(min(1.0, files.puts), min(1.0, files.gets), sent=sent, received=received)
+        most = 1.0 if self.objects == "run" else 1.0 / runs_per_job
+        # The right to write comes with the first object and goes with the last.
+        return Files(
+            puts=min(most, files.puts),
+            gets=min(most, files.gets),
+            sent=files.sent,
+            received=files.received,
+        )
 
 
 @dataclass
@@ -91,6 +111,7 @@ class Outcome:
 
     Args:
         workers: How many.
+        drivers: How many.
         makespan: Seconds from the start to the last save of the ledger.
         training: Seconds of training that the sweep consists of.
         done: How often each job was finished.
@@ -98,17 +119,18 @@ class Outcome:
         worker: Seconds of all workers by what they did: ``training``, ``starting``, ``files``,
             ``rows``, ``lost`` work, ``waiting`` for the driver, ``tail`` without work.
         driver: Seconds of all drivers by what they did.
-        store: Seconds that the store takes for all that was asked of it.
+        store: Seconds that the store is busy, with ``requests`` and with ``bytes``.
     """
 
     workers: int
+    drivers: int = 1
     makespan: float = 0.0
     training: float = 0.0
     done: Counter[int] = field(default_factory=Counter)
     retries: int = 0
     worker: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     driver: dict[str, float] = field(default_factory=lambda: dict.fromkeys(DUTIES, 0.0))
-    store: float = 0.0
+    store: dict[str, float] = field(default_factory=lambda: {"requests": 0.0, "bytes": 0.0})
 
     @property
     def efficiency(self) -> float:
@@ -118,28 +140,19 @@ class Outcome:
     @property
     def limit(self) -> str:
         """What takes most of the workers' time beside training, and why."""
-        losses = {part: s for part, s in self.worker.items() if part != "training"}
-        largest = max(losses, key=lambda part: losses[part])
         if self.efficiency >= 0.9:
             return "none"
-        if self.store > FULL * self.makespan:
-            return "store: requests"
-        if largest == "waiting":
-            return f"driver: {max(self.driver, key=lambda part: self.driver[part])}"
-        return "store: latency" if largest == "files" else largest
+        if sum(self.store.values()) > FULL * self.makespan:
+            return f"store: {_largest(self.store)}"
+        loss = _largest({part: s for part, s in self.worker.items() if part != "training"})
+        full = sum(self.driver.values()) > FULL * self.drivers * self.makespan
+        if loss == "waiting" or (loss == "tail" and full):
+            return f"driver: {_largest(self.driver)}"
+        return "store: latency" if loss == "files" else loss
 
 
-PARTS = ("training", "starting", "files", "rows", "lost", "waiting", "tail")
-DUTIES = (
-    "planning",
-    "looking",
-    "reading runs",
-    "making rows",
-    "receiving rows",
-    "ledger",
-    "listing the root",
-    "dispatching",
-)
+def _largest(parts: Mapping[str, float]) -> str:
+    return max(parts, key=lambda part: parts[part])
 
 
 def draw_jobs(costs: Costs, number: int, seed: int = 0, longer: float = 1.0) -> list[float]:

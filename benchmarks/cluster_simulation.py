@@ -59,6 +59,14 @@ class _Job:
     left: float
 
 
+@dataclass
+class _Ended:
+    job: _Job
+    worker: int
+    since: float
+    lost: bool
+
+
 # A process yields the time at which it goes on; it may be woken before.
 _Steps = Generator[float, None, None]
 
@@ -75,7 +83,7 @@ class _Driver:
 
     queue: deque[_Job]
     free: deque[tuple[float, int]]
-    ended: deque[tuple[float, int, _Job]] = field(default_factory=deque)
+    ended: deque[_Ended] = field(default_factory=deque)
     process: _Process | None = None
     idle: bool = False
     running: int = 0
@@ -91,14 +99,16 @@ class _Simulation:
         self.costs, self.store, self.engine = costs, store, engine
         self.losses = losses / 3600
         self.random = random.Random(seed)
-        self.outcome = Outcome(workers)
+        self.outcome = Outcome(workers, engine.drivers)
         self.cold = set(range(workers))
         self.now = self.store_free = 0.0
         self.folders = 0
         self.order = count()
         self.events: list[tuple[float, int, int, _Process]] = []
-        self.training, self.saving = engine.files(costs.training), engine.files(costs.saving)
-        self.driving = engine.files(costs.driving)
+        self.training, self.saving, self.driving = (
+            engine.files(files, costs.runs_per_job)
+            for files in (costs.training, costs.saving, costs.driving)
+        )
 
     def run(self, jobs: Sequence[float]) -> Outcome:
         out, many = self.outcome, self.engine.drivers
@@ -138,45 +148,58 @@ class _Simulation:
     def _ask(self, files: Files, times: float) -> float:
         """When the store has served these files, `times` times."""
         operations = times * self.store.operations(files, self.folders)
-        seconds = operations / self.store.rate
-        seconds += times * (files.sent + files.received) / self.store.bandwidth
-        self.outcome.store += seconds
-        self.store_free = max(self.now, self.store_free) + seconds
+        seconds = {
+            "requests": operations / self.store.rate,
+            "bytes": times * (files.sent + files.received) / self.store.bandwidth,
+        }
+        for what, busy in seconds.items():
+            self.outcome.store[what] += busy
+        self.store_free = max(self.now, self.store_free) + sum(seconds.values())
         alone = operations * self.store.latency / self.engine.side_by_side
         return max(self.store_free, self.now + alone)
 
     def _drive(self, driver: _Driver) -> _Steps:
         """A driver: look, make rows, save, give out, until there is nothing left to do."""
         yield self._spend("planning", self.costs.plan * self._runs(len(driver.queue)))
+        first = self.engine.gives_out == "before rows"
         while True:
             yield self._spend("looking", self.costs.look * driver.running)
-            for _ in range(len(driver.ended)):
-                yield from self._settle(driver, *driver.ended.popleft())
+            ended = [driver.ended.popleft() for _ in range(len(driver.ended))]
+            if first:
+                self._release(driver, ended)
+                yield from self._give_out(driver)
+            for one in ended:
+                yield from self._settle(driver, one)
+            if not first:
+                self._release(driver, ended)
             over = not (driver.queue or driver.running)
             if self.engine.ledger != "merged" and (over or self.now >= driver.save_at):
                 yield from self._save(driver)
             if over:
                 return
-            while driver.queue and driver.free:
-                yield from self._give_out(driver)
+            yield from self._give_out(driver)
             driver.idle = not driver.ended
             yield self.now + (POLL if driver.idle else 0.0)
             driver.idle = False
 
-    def _settle(self, driver: _Driver, since: float, worker: int, job: _Job) -> _Steps:
+    def _release(self, driver: _Driver, ended: Sequence[_Ended]) -> None:
+        """Workers may have other jobs; what was lost is in the queue again."""
+        for one in ended:
+            driver.free.append((one.since, one.worker))
+            driver.running -= 1
+            if one.lost:
+                self.outcome.retries += 1
+                driver.queue.appendleft(one.job)
+
+    def _settle(self, driver: _Driver, ended: _Ended) -> _Steps:
         runs, costs = self.costs.runs_per_job, self.costs
         if self.engine.rows == "worker":
             yield self._spend("receiving rows", runs * costs.receive)
         else:
             yield self._spend("reading runs", self._ask(self.driving, runs) - self.now)
             yield self._spend("making rows", runs * costs.collect)
-        driver.free.append((since, worker))
-        driver.running -= 1
-        if job.left > 0:
-            self.outcome.retries += 1
-            driver.queue.appendleft(job)
-        else:
-            self.outcome.done[job.number] += 1
+        if not ended.lost:
+            self.outcome.done[ended.job.number] += 1
             driver.rows += runs
 
     def _save(self, driver: _Driver) -> _Steps:
@@ -187,15 +210,17 @@ class _Simulation:
         driver.save_at = self.now + max(SECONDS_BETWEEN_SAVES, seconds / SHARE_OF_SAVING)
 
     def _give_out(self, driver: _Driver) -> _Steps:
+        """Jobs for all workers that are free."""
         runs = self.costs.runs_per_job
-        listed = runs * self.driving.listings * self.folders
-        yield self._spend("listing the root", listed * self.costs.listing)
-        yield self._spend("dispatching", self.costs.dispatch)
-        job, (since, worker) = driver.queue.popleft(), driver.free.popleft()
-        self.folders += runs
-        driver.running += 1
-        self.outcome.worker["waiting"] += self.now - since
-        self._at(self.now, _Process(self._work(driver, worker, job)))
+        while driver.queue and driver.free:
+            listed = runs * self.driving.listings * self.folders
+            yield self._spend("listing the root", listed * self.costs.listing)
+            yield self._spend("dispatching", self.costs.dispatch)
+            job, (since, worker) = driver.queue.popleft(), driver.free.popleft()
+            self.folders += runs
+            driver.running += 1
+            self.outcome.worker["waiting"] += self.now - since
+            self._at(self.now, _Process(self._work(driver, worker, job)))
 
     def _work(self, driver: _Driver, worker: int, job: _Job) -> _Steps:
         """A worker with one job, from a cold start if it has just begun, to its report."""
@@ -215,7 +240,7 @@ class _Simulation:
             yield from self._put(trained)
         else:
             self.cold.add(worker)
-        driver.ended.append((self.now, worker, job))
+        driver.ended.append(_Ended(job, worker, self.now, lost=not survives))
         if driver.idle and driver.process is not None:
             driver.idle = False
             self._at(self.now, driver.process)

@@ -6,13 +6,15 @@ import re
 import signal
 import sys
 import time
+from multiprocessing import forkserver
+from pathlib import Path
 
 from sweep_cases import plan_at
 
 from spectraledge.lab.sweep import CostModel, Processes, Sweep, engine
 from spectraledge.lab.sweep.processes import PRELOADED
 
-__all__ = ["drive", "gone", "started", "until", "workers_of"]
+__all__ = ["drive", "gone", "owners_of", "started", "until", "workers_of"]
 
 # Drivers are forked from a process that has imported everything, as workers are.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -22,15 +24,18 @@ def started(target, *arguments):
     """A driver in a process of its own."""
     CONTEXT.set_forkserver_preload(PRELOADED)
     process = CONTEXT.Process(target=_shielded, args=(target, *arguments))
-    process.start()
+    try:
+        process.start()
+    except (EOFError, OSError):
+        # The server ends if somebody is killed while asking it for a process; a new one starts.
+        process = CONTEXT.Process(target=_shielded, args=(target, *arguments))
+        process.start()
     return process
 
 
 def _shielded(target, *arguments):
     # Workers come from the server that this process came from; before Python 3.12 a child would
     # start another server, which imports everything again.
-    from multiprocessing import forkserver
-
     forkserver._forkserver.ensure_running = lambda: None
     # The server ignores Ctrl-C for the sake of the workers.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -55,12 +60,25 @@ def drive(root, specs, options=None):
     Sweep(specs, Processes(plan, workers), path=path, attempts=attempts).run()
 
 
+def owners_of(root):
+    """Process ids that have claimed runs, and may be gone."""
+    locks = [p for p in (root / ".locks").glob("*.lock") if re.fullmatch(r"[0-9a-f]{8}", p.stem)]
+    return {int(text.split()[0]) for p in locks if (text := p.read_text().strip("\0 "))}
+
+
 def workers_of(root, at_least=1):
     """Process ids of workers that hold a claim; None if there are fewer than asked for."""
-    locks = [p for p in (root / ".locks").glob("*.lock") if re.fullmatch(r"[0-9a-f]{8}", p.stem)]
-    owners = {int(text.split()[0]) for p in locks if (text := p.read_text().strip("\0 "))}
-    alive = {pid for pid in owners if not gone(pid)}
-    return alive if len(alive) >= at_least else None
+    found = {pid for pid in owners_of(root) if _is_ours(pid)}
+    return found if len(found) >= at_least else None
+
+
+def _is_ours(pid):
+    """Whether it is a live child of our server: a lock outlives its owner, and numbers return."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return False
+    return state != "Z" and int(parent) == forkserver._forkserver._forkserver_pid
 
 
 def gone(pid):

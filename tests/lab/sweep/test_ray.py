@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from sweep_cases import HALF, MIXED, counts, lines_of, plan_at, results, small, troubled
-from sweep_drivers import until, workers_of
+from sweep_drivers import owners_of, until
 
 from spectraledge.lab.ledger import Ledger
 from spectraledge.lab.sweep import Board, CostModel, Inline, RayCluster, Sweep, engine
@@ -80,7 +80,7 @@ def test_a_lost_node_loses_nothing(connected, tmp_path):
 
     def lose_a_node():
         # Both nodes, of one CPU each, are at work.
-        until(lambda: workers_of(plan.root, at_least=2))
+        until(lambda: len(owners_of(plan.root)) == 2)
         done.append(board.standing().done)
         connected.remove_node(node, allow_graceful=False)
 

@@ -37,25 +37,28 @@ class Diagram:
     """Scores of all known runs, and where their cells are.
 
     Args:
-        scores: Score by seed of every cell, under either protocol; empty where nothing is known.
+        scores: Score by seed, by protocol, decay, train fraction and label; empty where nothing is
+            known. Protocols: ``published``, best validation accuracy on the ordered split;
+            ``fair``, test accuracy at the end on the mirror-safe split; ``fair, best``, best
+            validation accuracy of the same runs.
         shares: Share of validation pairs with a trained mirror on the published split, by train
             fraction.
         lengths: Relative step length of every decay and label at initialisation.
     """
 
-    scores: Mapping[Cell, Mapping[int, float]]
+    scores: Mapping[tuple[str, str, float, float], Mapping[int, float]]
     shares: Mapping[float, float]
     lengths: Mapping[tuple[str, float], float]
 
     @property
     def fractions(self) -> tuple[float, ...]:
         """Train fractions, largest first."""
-        return tuple(sorted({cell.fraction for cell in self.scores}, reverse=True))
+        return tuple(sorted({fraction for _, _, fraction, _ in self.scores}, reverse=True))
 
     @property
     def labels(self) -> tuple[float, ...]:
         """Labels, ascending."""
-        return tuple(sorted({cell.label for cell in self.scores}))
+        return tuple(sorted({label for *_, label in self.scores}))
 
     @property
     def ratio(self) -> float:
@@ -65,8 +68,7 @@ class Diagram:
 
     def of(self, protocol: str, decay: str, fraction: float, label: float) -> Mapping[int, float]:
         """Scores of a cell by seed."""
-        wanted = (protocol, decay, fraction, label)
-        return next(s for c, s in self.scores.items() if _key(c) == wanted)
+        return self.scores[protocol, decay, fraction, label]
 
     def means(self, protocol: str, decay: str) -> Float[np.ndarray, "F L"]:
         """Mean over seeds of every cell, NaN where nothing is known."""
@@ -84,24 +86,30 @@ class Diagram:
             if 1 / EQUAL < self.lengths["LRD", strong] / self.lengths["L2", weak] < EQUAL
         ]
 
-    def gaps(self, protocol: str, pairs: Sequence[tuple[float, float]]) -> dict[int, float]:
-        """Mean score of low-rank decay minus that of L2, by seed.
+    def gaps(
+        self, protocol: str, pairs: Sequence[tuple[float, float]]
+    ) -> dict[float, dict[int, float]]:
+        """Mean score of low-rank decay minus that of L2, by train fraction and seed.
 
         Args:
-            protocol: ``published`` or ``fair``.
-            pairs: Labels of L2 and of low-rank decay that are compared, at every fraction.
+            protocol: Which scores.
+            pairs: Labels of L2 and of low-rank decay that are compared.
 
         Returns:
-            Means over the cells in which the seed has both, by seed.
+            Means over the pairs of which the seed has both; fractions without any are left out.
         """
-        gaps: dict[int, list[float]] = {}
+        found: dict[float, dict[int, list[float]]] = {}
         for fraction in self.fractions:
             for weak, strong in pairs:
                 l2 = self.of(protocol, "L2", fraction, weak)
                 lrd = self.of(protocol, "LRD", fraction, strong)
-                for seed in l2.keys() & lrd.keys():
-                    gaps.setdefault(seed, []).append(lrd[seed] - l2[seed])
-        return {seed: float(np.mean(values)) for seed, values in sorted(gaps.items())}
+                for seed in sorted(l2.keys() & lrd.keys()):
+                    of_fraction = found.setdefault(fraction, {})
+                    of_fraction.setdefault(seed, []).append(lrd[seed] - l2[seed])
+        return {
+            fraction: {seed: float(np.mean(values)) for seed, values in of_fraction.items()}
+            for fraction, of_fraction in found.items()
+        }
 
     def successes(
         self, protocol: str, pairs: Sequence[tuple[float, float]]
@@ -124,16 +132,19 @@ def diagram(known: Known, runs: Mapping[Cell, Sequence[RunSpec]], size: Size) ->
         size: Their size.
 
     Returns:
-        The diagram: best validation accuracy over time under the published protocol, test accuracy
-        at the end under the fair one.
+        The diagram.
     """
-    scores = {}
+    scores: dict[tuple[str, str, float, float], dict[int, float]] = {}
     for cell, of_cell in runs.items():
         rows = by_seed(known, of_cell)
-        fair = cell.protocol == "fair"
-        found = {s: last_value(r, "test_accuracy") if fair else best_accuracy(r)
-                 for s, r in rows.items()}  # fmt: skip
-        scores[cell] = {seed: score for seed, score in found.items() if np.isfinite(score)}
+        place = (cell.decay, cell.fraction, cell.label)
+        best = {seed: best_accuracy(row) for seed, row in rows.items()}
+        if cell.protocol == "published":
+            scores["published", *place] = best
+        else:
+            ends = {seed: last_value(row, "test_accuracy") for seed, row in rows.items()}
+            scores["fair, best", *place] = best
+            scores["fair", *place] = {s: end for s, end in ends.items() if np.isfinite(end)}
     shares = {
         cell.fraction: mirror_share(of_cell[0])
         for cell, of_cell in runs.items()
@@ -174,10 +185,6 @@ def mirror_share(spec: RunSpec) -> float:
 def _mirror_share(task: Any, data_seed: int) -> float:
     data = task.dataset(data_seed)
     return float(data.subsets["mirror"][data.validation].double().mean())
-
-
-def _key(cell: Cell) -> tuple[str, str, float, float]:
-    return cell.protocol, cell.decay, cell.fraction, cell.label
 
 
 def _mean(scores: Mapping[int, float]) -> float:

@@ -79,7 +79,7 @@ class Processes(Executor):
         """Kill the worker that has the job."""
         for worker in self._workers:
             if worker.number == number:
-                worker.process.kill()
+                worker.kill()
 
     def __exit__(
         self,
@@ -89,11 +89,9 @@ class Processes(Executor):
     ) -> None:
         """End all workers at once."""
         for worker in self._workers:
-            worker.process.terminate()
+            worker.kill()
         for worker in self._workers:
             worker.process.join(timeout=5)
-            if worker.process.is_alive():
-                worker.process.kill()
         self._workers.clear()
 
 
@@ -132,12 +130,17 @@ class _Worker:
                 if "lost" in message:
                     return self._ended(message["lost"])
         except (EOFError, OSError):
-            self.process.kill()
+            self.kill()
             dead = True
         if dead and self.number is not None:
             self.process.join(timeout=5)
             return self._ended(f"its worker ended with exit code {self.process.exitcode}")
         return None
+
+    def kill(self) -> None:
+        """End the process, which leaves nothing half-done that would be read."""
+        if self.process.is_alive():  # else another process may have its number by now
+            self.process.kill()
 
     def _ended(self, lost: str) -> Ended:
         number, self.number = self.number, None

@@ -202,6 +202,7 @@ class RayCluster(Executor):
             problem = self._answer(node, ref) if ref in answered else "it does not answer"
             if problem:
                 raise RuntimeError(f"Ray node {node['NodeManagerAddress']}: {problem}")
+            self._shared.answer_of(node["NodeID"]).unlink()
 
     def _ask(self, node: str) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
