@@ -22,6 +22,7 @@ from sweep_drivers import drive, gone, started, until, workers_of
 
 from spectraledge.lab.ledger import Ledger
 from spectraledge.lab.sweep import Board, Ended, Executor, Inline, Processes, Sweep
+from spectraledge.lab.sweep.vital_signs import VitalSigns
 from spectraledge.training import Trainer
 
 
@@ -234,6 +235,23 @@ def test_jobs_that_wait_for_room_are_not_hung(tmp_path):
     Sweep(MIXED[:1], executor, attempts=1, silence=0.5).run()
     # It is silent from when it has begun, not from when it was given out.
     assert time.monotonic() - Busy.begun > 1.5
+
+
+def test_what_is_written_is_a_sign_of_life(tmp_path):
+    """A job that waits for the runs of another sweep tells no steps, and lives while they do."""
+    plan = plan_at(tmp_path)
+    (row,) = Sweep(MIXED[:1], Inline(plan)).run()
+    folder = plan.folder(MIXED[0])
+    assert folder.signature == row.signature
+    signs = VitalSigns(Job((MIXED[0], MIXED[1])), plan, silence=0.5)
+    for tick in range(12):
+        time.sleep(0.1)
+        os.utime(folder.path / "curves.parquet", (tick, 2e9 + tick))
+        assert not signs.are_gone(steps=0)
+    told = time.monotonic()
+    until(lambda: signs.are_gone(steps=7), seconds=10)  # one more sign: the first steps told
+    assert 0.5 <= time.monotonic() - told < 5
+    assert signs.reason == "no sign of life for 0.5 seconds"
 
 
 # --- endings ---------------------------------------------------------------------------------

@@ -160,6 +160,9 @@ def test_errors(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="RayCluster: expected workers >= 1, got 0"):
         RayCluster(plan, workers=0)
 
+    with pytest.raises(ConnectionError, match=r"'127.0.0.1:1', got none .* refused"):
+        RayCluster(plan, address="127.0.0.1:1").__enter__()
+
     def nobody(*arguments, **options):
         raise ConnectionError("nobody there")
 

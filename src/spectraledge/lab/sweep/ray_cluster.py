@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, suppress
@@ -25,6 +26,7 @@ from spectraledge.lab.sweep.ray_tasks import SharedRoot, answer, start_notes, wo
 __all__ = ["RayCluster"]
 
 SECONDS_BETWEEN_COUNTS = 5.0
+SECONDS_TO_CONNECT = 10.0
 SECONDS_TO_ANSWER = 300.0
 SECONDS_TO_DIE = 10.0
 # Only signs of life pass through the object store; by default it takes a third of the memory.
@@ -159,11 +161,13 @@ class RayCluster(Executor):
             self._ray.init(address="local", include_dashboard=False, **size, **quiet)
             return
         try:
+            _knock(self.address)
             self._ray.init(address=self.address, **quiet)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise ConnectionError(
                 f"RayCluster: expected a Ray cluster at {self.address!r}, got none ({error}); "
-                "start one with `ray start --head`, or leave the address out to use this machine"
+                "start one with `ray start --head`, or leave the address out to use this machine "
+                "(a cluster that asks for a token needs RAY_AUTH_MODE=token here)"
             ) from error
 
     def _remote(self, function: Any, **options: Any) -> Any:
@@ -219,6 +223,13 @@ class RayCluster(Executor):
         if problem or self._shared.answer_of(node["NodeID"]).exists():
             return problem
         return f"what it writes under {self._shared.root} is not seen here; share that folder"
+
+
+def _knock(address: str) -> None:
+    """Fail at once if nobody listens at ``host:port``; Ray would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
 
 
 def _import_ray() -> Any:
