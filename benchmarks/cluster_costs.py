@@ -98,12 +98,12 @@ def measure(ledger: Path) -> Costs:
     """Measure everything; about a minute on an idle machine.
 
     Args:
-        ledger: Its rows' seconds stand for the runs of the sweep.
+        ledger: The seconds of its rows, of those with the most frequent model, stand for the runs.
 
     Returns:
         The costs.
     """
-    rows = [row for row in Ledger.read(ledger) if row.state != "failed"]
+    rows = _alike(Ledger.read(ledger))
     seconds = np.quantile([row.seconds for row in rows], np.linspace(0, 1, 101))
     with on_disk() as folder:
         fixed, each = _line(lambda n: _ledger_seconds(rows, n, folder / "l.parquet"), 1000, 4000)
@@ -121,6 +121,16 @@ def measure(ledger: Path) -> Costs:
         found = {name: float(f"{value:.3g}") for name, value in found.items()}
         found |= _small_sweep(folder / "runs")
     return Costs(tuple(round(float(s), 3) for s in seconds), RUNS_PER_JOB, 20.0, **found)
+
+
+def _alike(ledger: Ledger) -> list[Row]:
+    models: dict[str, list[Row]] = {}
+    for row in ledger:
+        if row.state != "failed":
+            models.setdefault(str(json.loads(row.spec_json)["model"]), []).append(row)
+    if not models:
+        raise ValueError("expected a ledger with runs, got none; name one with --ledger")
+    return max(models.values(), key=len)
 
 
 def _small_sweep(root: Path) -> dict[str, Any]:

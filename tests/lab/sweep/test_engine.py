@@ -21,7 +21,7 @@ from sweep_cases import (
 from sweep_drivers import drive, gone, started, until, workers_of
 
 from spectraledge.lab.ledger import Ledger
-from spectraledge.lab.sweep import Board, Ended, Executor, Inline, Processes, Sweep
+from spectraledge.lab.sweep import Board, Ended, Executor, Inline, Job, Processes, Sweep
 from spectraledge.lab.sweep.vital_signs import VitalSigns
 from spectraledge.training import Trainer
 
