@@ -12,7 +12,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from math import inf
 
@@ -109,6 +109,8 @@ class _Simulation:
             engine.files(files, costs.runs_per_job)
             for files in (costs.training, costs.saving, costs.driving)
         )
+        self.finding = Files(listings=self.driving.listings)
+        self.driving = replace(self.driving, listings=0.0)
 
     def run(self, jobs: Sequence[float]) -> Outcome:
         out, many = self.outcome, self.engine.drivers
@@ -213,8 +215,9 @@ class _Simulation:
         """Jobs for all workers that are free."""
         runs = self.costs.runs_per_job
         while driver.queue and driver.free:
-            listed = runs * self.driving.listings * self.folders
+            listed = runs * self.finding.listings * self.folders
             yield self._spend("listing the root", listed * self.costs.listing)
+            yield self._spend("listing the root", self._ask(self.finding, runs) - self.now)
             yield self._spend("dispatching", self.costs.dispatch)
             job, (since, worker) = driver.queue.popleft(), driver.free.popleft()
             self.folders += runs

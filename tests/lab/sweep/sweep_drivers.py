@@ -14,7 +14,7 @@ from sweep_cases import plan_at
 from spectraledge.lab.sweep import CostModel, Processes, Sweep, engine
 from spectraledge.lab.sweep.processes import PRELOADED
 
-__all__ = ["drive", "gone", "owners_of", "started", "until", "workers_of"]
+__all__ = ["drive", "gone", "started", "until", "workers_of"]
 
 # Drivers are forked from a process that has imported everything, as workers are.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -60,15 +60,11 @@ def drive(root, specs, options=None):
     Sweep(specs, Processes(plan, workers), path=path, attempts=attempts).run()
 
 
-def owners_of(root):
-    """Process ids that have claimed runs, and may be gone."""
-    locks = [p for p in (root / ".locks").glob("*.lock") if re.fullmatch(r"[0-9a-f]{8}", p.stem)]
-    return {int(text.split()[0]) for p in locks if (text := p.read_text().strip("\0 "))}
-
-
 def workers_of(root, at_least=1):
     """Process ids of workers that hold a claim; None if there are fewer than asked for."""
-    found = {pid for pid in owners_of(root) if _is_ours(pid)}
+    locks = [p for p in (root / ".locks").glob("*.lock") if re.fullmatch(r"[0-9a-f]{8}", p.stem)]
+    owners = {int(text.split()[0]) for p in locks if (text := p.read_text().strip("\0 "))}
+    found = {pid for pid in owners if _is_ours(pid)}
     return found if len(found) >= at_least else None
 
 

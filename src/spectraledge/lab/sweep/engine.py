@@ -109,25 +109,27 @@ class Sweep:
         # Rows found in the store may make more runs wanted, as a round of training does, so the
         # question is repeated until there is something to train or nothing new was found.
         while True:
-            known = len(self.ledger)
-            missing = self._look()
-            if missing or len(self.ledger) == known:
+            missing, found = self._look()
+            if missing or not found:
                 return missing
 
-    def _look(self) -> list[RunSpec]:
+    def _look(self) -> tuple[list[RunSpec], int]:
+        """Wanted runs without a row, and how many rows were found in the store."""
         specs = list(dict.fromkeys(self.wanted(self.ledger)))
         self.board.want(specs)
         stored = {path.name[-8:] for path in self.plan.root.glob("*-????????")}
-        missing = []
+        missing, found = [], 0
         for spec in specs:
             row = self.ledger.get(spec, self.plan.until)
             if row is not None:
                 self.board.settle(spec, row)
             elif spec in self._given_up:
                 continue  # The ledger has a row of it, decided sooner than is asked now.
-            elif signature(spec) not in stored or self._collect(spec) is None:
+            elif signature(spec) in stored and self._collect(spec) is not None:
+                found += 1
+            else:
                 missing.append(spec)
-        return missing
+        return missing, found
 
     def _collect(self, spec: RunSpec) -> Row | None:
         row = stored_row(spec, self.plan)
