@@ -32,6 +32,7 @@ SMALL = replace(
     strengths=(3.0,),
     tuning_seeds=(100,),
     seeds=tuple(range(6)),
+    more_seeds=tuple(range(6)),
     record_every=100,
     bisection=Bisection(0.35, 0.85, trials=3, resolution=0.13, ladder=4, spacing=0.05),
 )

@@ -8,7 +8,12 @@ import pytest
 
 from experiments.planted import planted_ledger, planted_row
 from spectraledge.experiments.low_rank_decay.collapse_effects import injected, injection_moments
-from spectraledge.experiments.low_rank_decay.is_collapse_causal import STUDY, moments
+from spectraledge.experiments.low_rank_decay.is_collapse_causal import (
+    STUDY,
+    intervention_runs,
+    moments,
+)
+from spectraledge.experiments.low_rank_decay.outcomes import generalised_at
 from spectraledge.experiments.low_rank_decay.sizes import REDUCED
 from spectraledge.experiments.study import Known
 from spectraledge.lab.ledger import Ledger
@@ -16,7 +21,7 @@ from spectraledge.report import write
 from spectraledge.training import RunSpec
 from spectraledge.updates import During, InjectTail, LowRank, TruncateRank
 
-EARLY, LATE = moments(REDUCED).early, moments(REDUCED).late
+EARLY = moments(REDUCED).early
 
 
 def link(spec, kind):
@@ -24,8 +29,9 @@ def link(spec, kind):
 
 
 def noisy(spec, step):
-    # What a seed does to all runs, and some of each run's own.
-    own = np.random.default_rng([spec.seed, len(repr(spec))]).normal(0, 60)
+    # What a seed does to all runs, and some of each run's own; an injection comes later.
+    chain = tuple(u for u in spec.updates if not isinstance(u, InjectTail))
+    own = np.random.default_rng([spec.seed, len(repr(replace(spec, updates=chain)))]).normal(0, 60)
     return step + np.random.default_rng(spec.seed).normal(0, 30) + own
 
 
@@ -81,7 +87,7 @@ def test_what_was_planted_is_found():
     page = page_of(with_injections(rows(helpful), tail=0.1, random=0.95))
     tail, once, kept, enough, release = page.verdicts
     assert statuses(page) == ["holds", "undecided", "holds", "holds", "holds"]
-    assert "on 8 of 8 seeds" in tail.observed
+    assert "on 24 of 24 seeds" in tail.observed
     assert "with a random tail → 0.9" in tail.observed
     assert "rank 1: sooner by 1" in kept.observed
     assert "rank 1: 8 of 8; rank 2: 0 of 8" in enough.observed
@@ -95,11 +101,20 @@ def test_the_opposite_is_found_as_well():
 
 
 def test_runs_without_a_solution_to_lose_are_left_out():
-    """They generalise after the injection, or have lost it again just before."""
-    late = page_of(planted_ledger(STUDY, "demo", lambda spec: LATE + 100))
-    tail = late.verdicts[0]
-    assert tail.status == "undecided"
-    assert "of 8 seeds 0 had generalised" in tail.observed
+    """They never generalise, or so late that nothing could be seen of what follows."""
+    late = page_of(planted_ledger(STUDY, "demo", lambda spec: 3500 if spec.seed % 2 else None))
+    assert late.verdicts[0].status == "undecided"
+    assert late.verdicts[0].observed == "no run generalised early enough yet"
+
+
+def test_a_run_has_its_tail_put_in_after_it_generalised():
+    known = Known(Ledger(rows(helpful)), STUDY.until)
+    runs = intervention_runs(known, REDUCED)
+    moments = injection_moments(runs["LRD, tail put back"])
+    assert moments == injection_moments(runs["LRD, random tail"])
+    assert len(moments) == len(runs["LRD"]) == 24
+    for spec, row in known.rows(runs["LRD"]):
+        assert 200 <= moments[spec.seed] - generalised_at(row) < 400
 
 
 def test_an_injection_is_judged_at_the_step_of_each_seed():

@@ -34,7 +34,14 @@ from spectraledge.lab.rows import failed_row
 from spectraledge.report import render
 from spectraledge.updates import NormClamp
 
-SMALL = replace(REDUCED, rates=(1e-2,), strengths=(3.0,), tuning_seeds=(100,), record_every=50)
+SMALL = replace(
+    REDUCED,
+    rates=(1e-2,),
+    strengths=(3.0,),
+    tuning_seeds=(100,),
+    more_seeds=tuple(range(12)),
+    record_every=50,
+)
 LATE = 9000
 # As if everything came from the norm.
 NORM = {arm: 1000 for arm in ARMS} | {FREE: LATE, "LRD on sphere": LATE}

@@ -16,7 +16,7 @@ from spectraledge.tasks import ModularArithmetic
 from spectraledge.updates import LowRank
 
 # How many steps earlier low-rank decay is than L2: the same sign on one task, the other sign on
-# the next, and nothing on the third; the group is never learnt.
+# the next, and nothing on the third; groups are never learnt.
 LEADS = {"add": 600, "mul": 500, "div": -500, "x2_y2": 0}
 
 
@@ -57,13 +57,14 @@ def test_answers_carry_over_where_they_were_planted():
         "a · b": "holds",
         "a / b": "fails",
         "a² + b²": "undecided",
+        "composition in S4": "undecided",
         "composition in S5": "undecided",
     }
 
 
 def test_what_never_generalised_is_said():
     page = page_of(ledger("demo"))
-    assert "Without any run that generalised within 4000 steps: composition in S5" in page.summary
+    assert "Without any run that generalised within 4000 steps: composition in S4" in page.summary
     group = next(v for v in page.verdicts if "S5" in v.claim)
     assert "neither generalised" in group.observed
     assert "5 of 5 under low-rank decay, 5 under L2" in group.observed

@@ -92,14 +92,22 @@ class Recorder:
         tensors |= {f"parts/{name}": part[self.run] for name, part in snapshot.parts.items()}
         self.folder.write_snapshot(snapshot.step, tensors, metadata)
 
-    def save(self, state: TrainState) -> None:
-        """Save curves, readings and the state of the trainer, which goes with the last snapshot."""
+    def save(self, state: TrainState, *, ended: bool = False) -> None:
+        """Save curves, readings, and the state of the trainer that goes with the last snapshot.
+
+        Args:
+            state: The trainer's state.
+            ended: Whether the run has taken its last step and is sealed next; nothing can go on
+                from there, so the state is left out.
+        """
         self.folder.write_curves(self._curves)
         for key, columns in self._readings.items():
             if columns["step"]:
                 arrays = {n: np.stack(v) for n, v in columns.items() if n != "step"}
                 instrument = self.observer.instruments[key][0]
                 self.folder.write_reading(instrument, columns["step"], arrays)
+        if ended:
+            return
         # The newest snapshot of the window is the state itself.
         older = {
             f"{WINDOW}{s.step}": s.parameters[self.run].contiguous()

@@ -131,10 +131,8 @@ def stored_row(spec: RunSpec, plan: Plan) -> Row | None:
 
 
 def _row_of(spec: RunSpec, folder: RunFolder, plan: Plan) -> Row | None:
-    state = folder.status(thorough=False).state
+    state = folder.status().state
     if state not in ("done", "partial") or not folder.has_origin():
-        return None
-    if folder.status().state != state:
         return None
     curves = _thinned(folder, plan)
     if state == "partial" and (plan.until is None or plan.until.decided_at(curves) is None):
@@ -187,9 +185,7 @@ def _lacks_reading(folder: RunFolder, plan: Plan, curves: Mapping[str, Array]) -
         due = measured[1] if isinstance(measured, tuple) else _always
         if not any(due(int(step)) for step in curves["step"]):
             continue
-        try:
-            folder.read_reading(bare(measured))
-        except FileNotFoundError:
+        if not folder.has_reading(bare(measured)):
             return True
     return False
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
-from spectraledge.instruments import Instrument
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.measure import measure_saved
 from spectraledge.lab.plan import Display, Plan, Progress, bare
@@ -108,7 +107,7 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
         return False
     if status.state != "done":
         return status.state == "partial" and is_decided(folder, plan.until)
-    missing = [i for i in plan.instruments if not _has_reading(folder, bare(i))]
+    missing = [i for i in plan.instruments if not folder.has_reading(bare(i))]
     if missing and not measure_saved(folder, missing, Problem([spec], plan.execution)):
         names = [bare(i).name for i in missing]
         warnings.warn(
@@ -125,14 +124,6 @@ def is_decided(folder: RunFolder, until: Decision | None) -> bool:
     if until is None or not folder.has_origin():
         return False
     return until.decided_at(folder.read_curves()) is not None
-
-
-def _has_reading(folder: RunFolder, instrument: Instrument) -> bool:
-    try:
-        folder.read_reading(instrument)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _by_checkpoint(

@@ -91,7 +91,7 @@ def _follow(
         decided = plan.until is not None and all(r.is_decided(plan.until) for r in recorders)
         if decided or snapshot.step == steps or time.perf_counter() - saved_at >= plan.save_every:
             for recorder in recorders:
-                recorder.save(trainer.state)
+                recorder.save(trainer.state, ended=snapshot.step == steps)
             saved_at = time.perf_counter()
         show(snapshot.step, snapshot)
         if decided:

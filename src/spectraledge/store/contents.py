@@ -123,6 +123,10 @@ class Contents(ABC):
         columns, _ = table_from_bytes(self._read(name), self._where(name))
         return columns.pop(STEP), columns
 
+    def has_reading(self, instrument: object) -> bool:
+        """Whether there is a reading of an instrument; does not look into it."""
+        return reading_path(instrument) in self._names()
+
     def readings(self) -> list[str]:
         """Names of the stored readings: instrument and signature of its fields."""
         names = (reading_name(name) for name in self._names())

@@ -23,13 +23,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 def started(target, *arguments):
     """A driver in a process of its own."""
     CONTEXT.set_forkserver_preload(PRELOADED)
+    return until(lambda: _start(target, *arguments))
+
+
+def _start(target, *arguments):
     process = CONTEXT.Process(target=_shielded, args=(target, *arguments))
     try:
         process.start()
     except (EOFError, OSError):
-        # The server ends if somebody is killed while asking it for a process; a new one starts.
-        process = CONTEXT.Process(target=_shielded, args=(target, *arguments))
-        process.start()
+        # The server ends if somebody is killed while asking it for a process. While it is ending
+        # it refuses; once it has ended, a new one starts.
+        return None
     return process
 
 

@@ -53,7 +53,9 @@ def boundary_page(known: Known, scale: Scale) -> Page:
     Returns:
         The page.
     """
-    return boundary_page_of(known, size_of(scale), scale)
+    # A smoke run decides nothing, however often its seeds are drawn.
+    draws = 100 if scale == "smoke" else 1000
+    return boundary_page_of(known, size_of(scale), scale, draws)
 
 
 def boundary_page_of(known: Known, size: Size, scale: Scale, resamples: int = 1000) -> Page:

@@ -17,6 +17,7 @@ from spectraledge.experiments.low_rank_decay.boundary_estimates import (
     Shift,
     planned,
 )
+from spectraledge.experiments.low_rank_decay.contenders import HEADLINE, MORE
 from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
 from spectraledge.experiments.low_rank_decay.sizes import Size
 from spectraledge.report import Axes, Figure, Reference, Section, Table, arm_colours
@@ -63,8 +64,8 @@ def boundaries_section(found: Sequence[Ladder], size: Size) -> Section:
     text = (
         "Every arm is tuned by itself on the same number of settings, on seeds and splits that are "
         "not used here (“matched”: at the setting that is best for L2). A bisection with few seeds "
-        f"finds the place, a ladder of fractions with {len(size.seeds)} seeds measures it.\n\n"
-        + missing_words(found)
+        f"finds the place, a ladder of fractions with {len(size.seeds)} seeds measures it; "
+        f"{MORE * len(size.seeds)} seeds for {', '.join(HEADLINE)}.\n\n" + missing_words(found)
     )
     if not estimates:
         return Section("Train fraction needed", text)

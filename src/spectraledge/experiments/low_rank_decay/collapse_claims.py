@@ -67,7 +67,7 @@ def _tail_destroys(tail: Injection, random: Injection) -> Verdict:
 
 def _nobody(tail: Injection) -> str:
     if not tail.known:
-        return "not run yet"
+        return "no run generalised early enough yet"
     return (
         f"of {tail.known} seeds {tail.generalised} had generalised before the injection, and none "
         "of them was still right then"

@@ -12,10 +12,13 @@ from spectraledge.experiments.low_rank_decay.tuning import Setting, tuned
 from spectraledge.experiments.study import Known
 from spectraledge.training import RunSpec
 
-__all__ = ["MATCHED", "Contender", "contenders", "ladder_runs", "runs_at"]
+__all__ = ["HEADLINE", "MATCHED", "MORE", "Contender", "contenders", "ladder_runs", "runs_at"]
 
 # Arms whose strength means the length of a step, so that the setting of L2 means the same to them.
 MATCHED = ("LRD", "LRD absolute", "LRD published step")
+# Arms that the answer of the study hangs on; on a ladder they get `MORE` times the seeds.
+HEADLINE = ("no decay", "L2", "LRD", "norm held", "LRD, matched")
+MORE = 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def ladder_runs(known: Known, contender: Contender, size: Size) -> list[RunSpec]
         size: Fractions, seeds and steps.
 
     Returns:
-        Few seeds at the fractions of the bisection, all seeds at those of the ladder.
+        Few seeds at the fractions of the bisection, all seeds at those of the ladder, and more for
+        the arms that the answer of the study hangs on.
     """
     few = size.seeds[: size.bisection.trials]
     runs: list[RunSpec] = []
@@ -74,4 +78,5 @@ def ladder_runs(known: Known, contender: Contender, size: Size) -> list[RunSpec]
         won = sum(r is not None and r.state != "failed" and has_generalised(r) for r in rows)
         seen[middle] = (won, len(rows))
     rungs = size.bisection.next_fractions(seen)
-    return runs + [run for rung in rungs for run in runs_at(contender, rung, size)]
+    seeds = size.more_seeds[: MORE * len(size.seeds)] if contender.label in HEADLINE else None
+    return runs + [run for rung in rungs for run in runs_at(contender, rung, size, seeds)]

@@ -103,8 +103,8 @@ ARMS: Mapping[str, Arm] = {
         (0.0,),
     ),
     "random direction": Arm(
-        "the step of L2 along a random orthogonal matrix",
-        lambda s, size: ((), (RandomDirection(s),)),
+        "the step of L2 along a random orthogonal matrix, norm held at its initial value",
+        lambda s, size: ((), (RandomDirection(s), NormClamp((0,), (1.0,)))),
     ),
     "anti-LRD": Arm(
         "spectral flattening, norm held at its initial value",

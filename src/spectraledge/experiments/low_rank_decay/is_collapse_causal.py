@@ -1,21 +1,24 @@
 """Does the collapse of Q and K cause generalisation, or only come with it?
 
-Three interventions. After a low-rank-decay run has generalised, the tail that was removed is put
-back, at the size of the whole matrix, and for comparison a random tail: if the collapse carries the
-solution, accuracy falls. In an L2 run, Q and K are projected to their leading k directions, once
-or for good: if collapse causes generalisation, it comes sooner. And low-rank decay is released
-early, with L2 in its place.
+Three interventions. Shortly after a low-rank-decay run has generalised, the tail that was removed
+is put back, at the size of the whole matrix, and for comparison a random tail: if the collapse
+carries the solution, accuracy falls. In an L2 run, Q and K are projected to their leading k
+directions, once or for good: if collapse causes generalisation, it comes sooner. And low-rank decay
+is released early, with L2 in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.low_rank_decay.collapse_page import collapse_page
+from spectraledge.experiments.low_rank_decay.contenders import MORE
 from spectraledge.experiments.low_rank_decay.decay_arms import REST
+from spectraledge.experiments.low_rank_decay.outcomes import generalised_at
 from spectraledge.experiments.low_rank_decay.sizes import Size, size_of
 from spectraledge.experiments.low_rank_decay.tuning import grid, tuned
 from spectraledge.experiments.study import Known, Study
@@ -31,12 +34,15 @@ from spectraledge.updates import (
     Update,
     WeightDecay,
 )
+from spectraledge.updates.inject_tail import TailSource
 
 __all__ = ["KEPT", "RANKS", "STUDY", "IsCollapseCausal", "Moments", "intervention_runs", "moments"]
 
 # Leading directions that an injection leaves alone: the collapsed runs have no more.
 KEPT = 4
 RANKS = (1, 2, 4, 8)
+# What is seen of a run after an injection, in units of `Moments.settled`.
+AFTER_INJECTION = 3
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,12 @@ class Moments:
 
     Args:
         early: Projection and release.
-        late: Injection, when most runs have generalised.
+        settled: How long after its generalisation a run has its tail put in. Later many have lost
+            their solution again by themselves, to a loss spike.
     """
 
     early: int
-    late: int
+    settled: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class IsCollapseCausal(Study):
 
 def moments(size: Size) -> Moments:
     """Early and late at a size."""
-    return Moments(early=size.budgets[-1] // 10, late=size.budgets[-1] * 3 // 4)
+    return Moments(early=size.budgets[-1] // 10, settled=size.budgets[-1] // 20)
 
 
 def intervention_runs(known: Known, size: Size) -> dict[str, list[RunSpec]]:
@@ -90,8 +97,18 @@ def intervention_runs(known: Known, size: Size) -> dict[str, list[RunSpec]]:
     l2, lrd = found["L2"], found["LRD"]
     decay, low_rank = WeightDecay(l2.strength, on="qk"), LowRank(lrd.strength)
 
-    def low_rank_runs(*links: Update) -> list[RunSpec]:
-        return size.runs(_chain((), links), lr=lrd.lr)
+    def low_rank_runs(*links: Update, seeds: Sequence[int] = size.seeds) -> list[RunSpec]:
+        return size.runs(_chain((), links), lr=lrd.lr, seeds=seeds)
+
+    plain = low_rank_runs(low_rank, seeds=size.more_seeds[: MORE * len(size.seeds)])
+    late = _injection_moments(known, plain, when)
+
+    def injections(source: TailSource) -> list[RunSpec]:
+        return [
+            run
+            for seed, at in late.items()
+            for run in low_rank_runs(low_rank, InjectTail(KEPT, at, 1.0, source), seeds=(seed,))
+        ]
 
     def l2_runs(*links: Update) -> list[RunSpec]:
         return size.runs(_chain((decay,), links), lr=l2.lr)
@@ -101,11 +118,9 @@ def intervention_runs(known: Known, size: Size) -> dict[str, list[RunSpec]]:
         During(WeightDecay(lrd.strength, on="qk"), when.early, None),
     )
     return {
-        "LRD": low_rank_runs(low_rank),
-        "LRD, tail put back": low_rank_runs(low_rank, InjectTail(KEPT, when.late, 1.0)),
-        "LRD, random tail": low_rank_runs(
-            low_rank, InjectTail(KEPT, when.late, 1.0, source="random")
-        ),
+        "LRD": plain,
+        "LRD, tail put back": injections("initial"),
+        "LRD, random tail": injections("random"),
         "LRD, released early": low_rank_runs(*released),
         "L2": l2_runs(),
         **{f"L2, rank {k} once": l2_runs(TruncateRank(k, when.early)) for k in RANKS},
@@ -114,6 +129,18 @@ def intervention_runs(known: Known, size: Size) -> dict[str, list[RunSpec]]:
             for k in RANKS
         },
     }
+
+
+def _injection_moments(known: Known, runs: list[RunSpec], when: Moments) -> dict[int, int]:
+    """Steps of injection by seed, of the runs that generalised early enough to see what follows."""
+    moments = {}
+    for spec, row in known.rows(runs):
+        generalised = None if row.state == "failed" else generalised_at(row)
+        # Runs that share a moment share a batch.
+        step = when.settled * (ceil((generalised or 0) / when.settled) + 1)
+        if generalised is not None and step + AFTER_INJECTION * when.settled <= spec.steps:
+            moments[spec.seed] = step
+    return moments
 
 
 def _chain(before: tuple[Update, ...], after: tuple[Update, ...]) -> tuple[Update, ...]:

@@ -4,8 +4,8 @@ In a scale-invariant block a smaller norm means a larger effective learning rate
 lowers norm and rank together. Controls take them apart at one train fraction, over paired seeds:
 the norm of the low-rank-decay run without its spectral pressure (``norm clamp``), its pressure
 without its norm (``LRD on sphere``, and with the norm held where holding it alone does best),
-the opposite pressure, and steps of the same length in random directions. The last control freezes
-Q and K at their initial values: whatever they could learn, they cannot.
+the opposite pressure, and steps of the same length in random directions (at constant norm). The
+last control freezes Q and K at their initial values: whatever they could learn, they cannot.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def paired_runs(known: Known, size: Size) -> dict[str, list[RunSpec]]:
     """
     found = tuned(known, size, TUNED)
     runs = {
-        arm: size.runs(chain_of(arm, setting.strength, size), lr=setting.lr, seeds=_seeds(size))
+        arm: size.runs(chain_of(arm, setting.strength, size), lr=setting.lr, seeds=size.more_seeds)
         for arm, setting in found.items()
     }
     if "LRD" not in found:
@@ -90,13 +90,8 @@ def paired_runs(known: Known, size: Size) -> dict[str, list[RunSpec]]:
     if HELD in found:
         factor = found[HELD].strength
         held = (LowRank(found["LRD"].strength), NormClamp((0,), (factor,)))
-        runs[HELD_LRD] = size.runs(_chain(*held), lr=found[HELD].lr, seeds=_seeds(size))
+        runs[HELD_LRD] = size.runs(_chain(*held), lr=found[HELD].lr, seeds=size.more_seeds)
     return runs
-
-
-def _seeds(size: Size) -> tuple[int, ...]:
-    """Half as many seeds again as a boundary has: this study looks at one fraction only."""
-    return tuple(range(len(size.seeds) + len(size.seeds) // 2))
 
 
 def _chain(*after: Update) -> tuple[Update, ...]:

@@ -91,7 +91,7 @@ CONTRASTS = (
     ),
     Contrast(
         "Steps of the same kind of length in random directions do as well as low-rank decay",
-        RANDOM, LRD, "as well", "not examined", "The norm grows without bound under them.",
+        RANDOM, LRD, "as well", "not examined", "The norm is held at its initial value.",
     ),
     Contrast(
         "Q and K need not be trained: frozen at their initial values the network does as well as "

@@ -56,7 +56,7 @@ RANKS = {
     "weight_spectrum/stable_rank": ("Stable rank", "mean F²/σ₁² over Q and K"),
     "weight_spectrum/entropy_rank": ("Entropy rank", "mean exp(entropy of σ/Σσ)"),
 }
-# Norms that leave this range, as under steps in random directions, leave the figure.
+# Norms that leave this range leave the figure.
 NORMS_SHOWN = (1e-3, 1e2)
 
 

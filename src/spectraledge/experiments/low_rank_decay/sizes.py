@@ -43,6 +43,7 @@ class Size:
         tuning_steps: Steps of a tuning run.
         tuning_seeds: Seeds that only tuning looks at; a seed brings its own split.
         seeds: Seeds of everything else.
+        more_seeds: Seeds where an answer hangs on few arms; begins with `seeds`.
         fraction: Train fraction of tuning, and of studies at one fraction.
         bisection: How the boundary is looked for.
         published_factor: Strength on the absolute scale that makes the published five-step
@@ -62,6 +63,7 @@ class Size:
     tuning_steps: int
     tuning_seeds: tuple[int, ...]
     seeds: tuple[int, ...]
+    more_seeds: tuple[int, ...]
     fraction: float
     bisection: Bisection
     published_factor: float
@@ -119,6 +121,7 @@ REDUCED = Size(
     tuning_steps=3000,
     tuning_seeds=(100, 101, 102),
     seeds=tuple(range(8)),
+    more_seeds=tuple(range(48)),
     fraction=0.7,
     bisection=Bisection(0.35, 0.85, trials=5, resolution=0.13, ladder=5, spacing=0.05),
     published_factor=0.75,
@@ -136,6 +139,7 @@ PUBLISHED = Size(
     tuning_steps=5000,
     tuning_seeds=(100, 101, 102),
     seeds=tuple(range(8)),
+    more_seeds=tuple(range(24)),
     fraction=0.5,
     bisection=Bisection(0.2, 0.7, trials=5, resolution=0.04, ladder=6, spacing=0.025),
     published_factor=1.05,
@@ -155,6 +159,7 @@ SMOKE = replace(
     tuning_steps=10,
     tuning_seeds=(100,),
     seeds=(0, 1),
+    more_seeds=(0, 1, 2),
     bisection=Bisection(0.4, 0.8, trials=1, resolution=0.2, ladder=2, spacing=0.1),
 )
 

@@ -54,6 +54,7 @@ class Board:
         self._running: dict[int, Job] = {}
         self._steps: dict[int, int] = {}
         self._finished_steps = 0
+        self._seen_at: dict[int, int] = {}
         self._retries = 0
         self._begun = time.monotonic()
         self._marks: deque[tuple[float, int]] = deque([(self._begun, 0)])
@@ -73,7 +74,11 @@ class Board:
         with self._lock:
             job = self._running.pop(number)
             self._steps.pop(number, None)
-            self._finished_steps += 0 if again else job.run_steps
+            # What was known when it was first seen, a checkpoint perhaps, is not its own work;
+            # and a run that is decided has not taken all of its steps.
+            taken = sum(self._rows[s].steps_taken for s in job.specs if s in self._rows)
+            seen_at = self._seen_at.pop(number, 0)
+            self._finished_steps += 0 if again else max(taken - seen_at, 0)
             self._retries += again
 
     def settle(self, spec: RunSpec, row: Row) -> None:
@@ -85,7 +90,10 @@ class Board:
         """Steps taken by running jobs."""
         with self._lock:
             self._steps.update({n: s for n, s in steps.items() if n in self._running})
-            now, total = time.monotonic(), self._finished_steps + sum(self._steps.values())
+            for number, taken in self._steps.items():
+                self._seen_at.setdefault(number, taken)
+            own = sum(taken - self._seen_at[number] for number, taken in self._steps.items())
+            now, total = time.monotonic(), self._finished_steps + own
             self._marks.append((now, total))
             while now - self._marks[0][0] > SPAN and len(self._marks) > 2:
                 self._marks.popleft()
