@@ -28,8 +28,9 @@ report: $(STAMP) ## Write the report of the full experiment from its stored runs
 	$(BIN)/spectraledge report rank_collapse --scale full
 
 test: $(STAMP) ## Run doctests and tests (minutes; `make browser` first to include the browser tests)
+	@# Two workers: many tests wait, for processes, browsers and clusters of their own.
 	$(BIN)/pytest --quiet --doctest-modules src
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP) ## Run the slow scientific tests
 	$(BIN)/pytest -m slow
