@@ -37,7 +37,7 @@ def command(*words: object) -> list[str]:
 
 def cli(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+        command(*words), env=ENVIRONMENT, capture_output=True, text=True, timeout=240
     )
 
 
@@ -55,7 +55,7 @@ def started(*words: object) -> subprocess.Popen[str]:
 
 def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     os.killpg(process.pid, signal.SIGINT)
-    return process.communicate(timeout=60)
+    return process.communicate(timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +280,7 @@ def test_live_display_in_a_terminal(tmp_path):
             break
         shown += piece
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=180) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "preparing" in text
     assert re.search(r"\d+%  .*\d+\.\d steps/s  +\d+:\d\d left", text)
@@ -314,7 +314,7 @@ def test_a_run_of_another_process_is_announced(trained, tmp_path, capfd):
             if "another process" in line:
                 break
         assert process.poll() is None
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 0
     assert all(run.is_done() for run in runs)
 
@@ -395,7 +395,7 @@ def test_interrupted_workers_end_with_the_command(tmp_path):
         "run", "rank_collapse", "--scale", "demo", "--no-compile", "--workers", 2,
         "--root", tmp_path,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(list(tmp_path.glob("*/curves.parquet"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -251,12 +251,12 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(sweep_file, tmp_
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while len(list(root.glob("*/curves.parquet"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=180)
     assert process.returncode == 130, told
     found = re.search(r"(\d) of 4 runs have a result, (\d) begun ones go on from", told)
     assert found[2] == "2"
