@@ -6,12 +6,14 @@ import torch
 
 from benchmarks import (
     batched_runs,
+    commutator,
     engine_overhead,
     instruments,
     low_rank_step,
     published_corner,
     sweeps,
     training_step,
+    trajectory_analysis,
 )
 
 torch.set_num_threads(1)
@@ -23,6 +25,8 @@ ALL = {
     "sweeps": sweeps,
     "engine_overhead": engine_overhead,
     "published_corner": published_corner,
+    "commutator": commutator,
+    "trajectory_analysis": trajectory_analysis,
 }
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]

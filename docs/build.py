@@ -65,14 +65,24 @@ def verdict_table(name: str) -> list[str]:
     return lines
 
 
-def study_claims(page: str) -> str:
+def verdict_tables(name: str) -> list[str]:
+    """The verdicts at the size that carries the seeds, and at the published one if it was run."""
+    published = verdict_table(f"{name}_published")
+    own = verdict_table(name)
+    if not published:
+        return own
+    both = ["At the published size:", "", *published]
+    return [*both, "", "At the reduced size:", "", *own] if own else both
+
+
+def study_claims(page: str, family: str) -> str:
     """The one-page study with the verdicts of all its parts between its markers."""
     head, _, rest = page.partition(BEGIN)
     tail = rest.partition(END)[2]
     lines = []
     for name, study in all_studies().items():
-        if name.startswith("low_rank_decay/") and (table := verdict_table(name)):
-            lines += [f"### {study.title}", "", f"`{name.rpartition('/')[2]}`", "", *table, ""]
+        if name.startswith(f"{family}/") and (tables := verdict_tables(name)):
+            lines += [f"### {study.title}", "", f"`{name.rpartition('/')[2]}`", "", *tables, ""]
     return f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"{END}{tail}"
 
 
@@ -83,7 +93,7 @@ def papers() -> str:
         source = inspect.getsourcefile(type(experiment))
         file = Path(source).relative_to(ROOT).as_posix()
         lines += [f"## {experiment.title}", "", f"`{name}`, in [{file}](../{file})", ""]
-        lines += verdict_table(name) or ["No committed results yet."]
+        lines += verdict_tables(name) or ["No committed results yet."]
         lines.append("")
     return "\n".join(lines)
 
@@ -102,8 +112,9 @@ def main() -> None:
     """Write the generated pages; exit with 1 if a link is broken."""
     (ROOT / "docs" / "reference.md").write_text(NOTE + reference())
     (ROOT / "docs" / "papers.md").write_text(NOTE + papers())
-    study = ROOT / "docs" / "low_rank_decay_study.md"
-    study.write_text(study_claims(study.read_text()))
+    for family in ("low_rank_decay", "execution_subspace"):
+        study = ROOT / "docs" / f"{family}_study.md"
+        study.write_text(study_claims(study.read_text(), family))
     broken = broken_links()
     print("docs: 2 pages written,", f"{len(broken)} broken links")
     if broken:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spectraledge.experiments.base import Experiment, Results, all_experiments
+from spectraledge.experiments.base import Experiment, Results, Scale, all_experiments
 from spectraledge.experiments.gather import band, metric
 from spectraledge.experiments.low_rank_decay.contenders import contenders, ladder_runs
 from spectraledge.experiments.low_rank_decay.groups import finished, of_split
@@ -93,14 +93,21 @@ def verdicts_of(experiment: Experiment, results: Results) -> dict[str, object]:
     }
 
 
-def study_of(name: str, study: Study, ledger: Ledger) -> dict[str, object]:
-    """Verdicts of a study at the reduced size, with what was run."""
-    rows = {row.signature: row for row in rows_of(study, ledger, "demo").values() if row}
+# Where the verdicts of a scale go, beside the name of the study.
+SCALES: dict[Scale, str] = {"demo": "", "full": "_published"}
+
+
+def study_of(name: str, study: Study, ledger: Ledger, scale: Scale) -> dict[str, object] | None:
+    """Verdicts of a study at a scale, with what was run; None if nothing was."""
+    rows = {row.signature: row for row in rows_of(study, ledger, scale).values() if row}
+    if not rows:
+        return None
     return {
         "study": name,
+        "scale": scale,
         "runs": len(rows),
         "seconds": round(sum(row.seconds for row in rows.values())),
-        "verdicts": [asdict(v) for v in study.page(Known(ledger, study.until), "demo").verdicts],
+        "verdicts": [asdict(v) for v in study.page(Known(ledger, study.until), scale).verdicts],
     }
 
 
@@ -151,8 +158,11 @@ def studies() -> None:
     ledger = Ledger.read(HERE / "ledger.parquet")
     study_picture(ledger, HERE / "low_rank_decay_study.svg")
     for name, study in all_studies().items():
-        text = json.dumps(study_of(name, study, ledger), indent=2, ensure_ascii=False) + "\n"
-        (HERE / f"{name.rpartition('/')[2]}.json").write_text(text)
+        for scale, suffix in SCALES.items():
+            found = study_of(name, study, ledger, scale)
+            if found is not None:
+                text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+                (HERE / f"{name.rpartition('/')[2]}{suffix}.json").write_text(text)
 
 
 def main(root: Path) -> None:

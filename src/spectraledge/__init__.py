@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spectraledge.decay import LowRankDecay, low_rank_decay_
-    from spectraledge.instruments import DecayGeometry, Probe, WeightSpectrum, scale_invariance_of
+    from spectraledge.instruments import (
+        DecayGeometry,
+        Probe,
+        TrajectoryPCA,
+        WeightSpectrum,
+        commutator_defect_of,
+        curvature_of,
+        scale_invariance_of,
+        trajectory_of,
+    )
     from spectraledge.linalg import (
         entropy_rank,
         nuclear_norm,
@@ -36,7 +45,10 @@ __all__ = [
     "DecayGeometry",
     "LowRankDecay",
     "Probe",
+    "TrajectoryPCA",
     "WeightSpectrum",
+    "commutator_defect_of",
+    "curvature_of",
     "entropy_rank",
     "low_rank_decay_",
     "nuclear_norm",
@@ -47,6 +59,7 @@ __all__ = [
     "soft_threshold_singular_values",
     "stable_rank",
     "threshold_rank",
+    "trajectory_of",
 ]
 __version__ = "0.1.0"
 

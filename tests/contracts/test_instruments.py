@@ -104,7 +104,8 @@ def test_frozen_and_documented(instrument):
 def test_arrays_are_as_declared_at_every_snapshot(instrument, snapshots, problem):
     """Shapes must not change over steps either, or readings cannot be stacked."""
     for index, reading in enumerate(observed(instrument, snapshots, problem)):
-        window = Window(tuple(snapshots[: index + 1])[-instrument.history :], problem)
+        history = instrument.history or 0  # None looks at all, as the slice [-0:] does
+        window = Window(tuple(snapshots[: index + 1])[-history:], problem)
         labels = instrument.labels(window)
         sizes = {axis: len(names) for axis, names in labels.items()}
         assert all(len(set(names)) == len(names) for names in labels.values())

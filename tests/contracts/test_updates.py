@@ -17,62 +17,121 @@ from spectraledge.updates import (
     SGD,
     Adam,
     AntiLowRank,
+    Basis,
+    BoostParallel,
     CautiousWeightDecay,
     ClipGradient,
     Clock,
     During,
     Grokfast,
     Hyperball,
+    InitialBasis,
     InjectTail,
+    Kick,
     LowRank,
     Muon,
     NormClamp,
     OrthogonalGradient,
+    OrthogonalNoise,
+    PastBasis,
+    ProjectGradient,
+    ProjectUpdate,
+    RampStrength,
+    RampStrengthAtEvent,
+    RandomBasis,
     RandomDirection,
+    ScaleGradient,
+    SingularBasis,
+    TrajectoryBasis,
     TruncateRank,
     Update,
     WeightDecay,
     chain,
+    trajectories_from,
 )
+
+MODEL = replace(TINY_MODEL, layers=1)
+
+
+def future(x: float) -> TrajectoryBasis:
+    """Another reference run for every run of a batch."""
+    run = tiny(model=MODEL, seed=round(10 * x), lr=1e-2, steps=3, record_every=1)
+    return TrajectoryBasis(run, components=1)
+
 
 # One recipe per variant; the number differs between the runs of a batch.
 VARIANTS = {
     "Adam": lambda x: Adam(beta1=x),
     "AntiLowRank": lambda x: AntiLowRank(x, on="matrices"),
     "AntiLowRank-uncoupled": lambda x: AntiLowRank(x / 100, coupled=False),
+    "BoostParallel": lambda x: BoostParallel(InitialBasis(), 1 + x),
     "CautiousWeightDecay": lambda x: CautiousWeightDecay(x),
     "ClipGradient": lambda x: ClipGradient(x / 10),
     "During-Grokfast": lambda x: During(Grokfast(x), 2, 4),
     "During-Hyperball": lambda x: During(Hyperball(x), 3),
     "During-LowRank": lambda x: During(LowRank(x), 3, 5),
+    "During-OrthogonalNoise-past": lambda x: During(OrthogonalNoise(PastBasis(1, 1), x, 2), 3),
     "During-NormClamp": lambda x: During(NormClamp((0, 6), (1.0, x)), 3),
     "Grokfast": lambda x: Grokfast(x, 5 * x, on="not_qk"),
     "Hyperball": lambda x: Hyperball(x, on="matrices"),
     "InjectTail": lambda x: InjectTail(3, 4, x, on="matrices"),
     "InjectTail-random": lambda x: InjectTail(3, 4, x, source="random"),
+    "Kick": lambda x: Kick(SingularBasis(1, every=2), 100 * x, at=2, samples=2),
+    "Kick-sustained": lambda x: Kick(future(x), 9 * x, 2, 3, "random", "constant"),
+    "Kick-matched": lambda x: Kick(PastBasis(2, 1, 4), 9 * x, 3, 1, "random"),
     "LowRank": lambda x: LowRank(x, on="matrices"),
     "LowRank-svd": lambda x: LowRank(x / 10, "spectral", False, "svd", every=2, heads=2),
     "Muon": lambda x: Muon(x),
     "Muon-polar_express": lambda x: Muon(x, False, "match_rms", 6, "polar_express", "matrices"),
     "NormClamp": lambda x: NormClamp((0, 4), (1.0, x), on="matrices"),
     "OrthogonalGradient": lambda x: OrthogonalGradient(),
+    "OrthogonalNoise": lambda x: OrthogonalNoise(RandomBasis(4), x, every=2),
+    "ProjectGradient": lambda x: ProjectGradient(future(x), x),
+    "ProjectGradient-penalty": lambda x: ProjectGradient(
+        RandomBasis(3, ("query", "value"), round(10 * x)), x, "orthogonal", 2, True
+    ),
+    "ProjectUpdate": lambda x: ProjectUpdate(WeightDecay(x), PastBasis(2, 1, 4), x),
+    "ProjectUpdate-Adam": lambda x: ProjectUpdate(Adam(x), future(x), x, "orthogonal"),
+    "RampStrength": lambda x: RampStrength(LowRank(x, on="matrices"), 10 * x, 10 * x - 2, x, 1.0),
+    "RampStrengthAtEvent": lambda x: RampStrengthAtEvent(
+        WeightDecay(x), "weight_norm", 5.0, "above", 2, duration=2
+    ),
     "RandomDirection": lambda x: RandomDirection(x, on="matrices"),
     "RandomDirection-kept": lambda x: RandomDirection(x / 100, fresh=False, coupled=False),
     "SGD": lambda x: SGD(momentum=x),
+    "ScaleGradient": lambda x: ScaleGradient(x),
     "TruncateRank": lambda x: TruncateRank(3, 2, 5, on="matrices"),
     "TruncateRank-keep_norm": lambda x: TruncateRank(3, 2, keep_norm=True),
     "WeightDecay": lambda x: WeightDecay(x),
 }
 NUMBERS = (0.3, 0.6, 0.9)
-MODEL = replace(TINY_MODEL, layers=1)
 STEPS, STOP = 6, 3
 each = pytest.mark.parametrize("variant", VARIANTS)
+
+
+@cache
+def reference(run):
+    """The snapshots of a reference run, as the laboratory would read them."""
+    return list(Trainer(Problem([run], EAGER)).snapshots())
+
+
+@pytest.fixture(autouse=True)
+def _reference_runs():
+    with trajectories_from(reference):
+        yield
 
 
 def every_update() -> list[type[Update]]:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
     return [c for c in Update.__subclasses__() if c.__module__.startswith(package.__name__)]
+
+
+def spec_types() -> list[type]:
+    """Everything that may occur inside an update."""
+    run = future(0.3).run
+    inside = [type(value) for value in (run, run.task, run.model, run.schedule)]
+    return [*every_update(), *Basis.__subclasses__(), *inside]
 
 
 def with_optimizer(update: Update) -> tuple[Update, ...]:
@@ -117,7 +176,11 @@ def alone(variant: str, numbers=NUMBERS):
     shared = problem(variant)
     theta = shared.initial_parameters()
     links, states = chain(
-        [(VARIANTS[variant](x),) for x in numbers], theta, shared.layout, shared.groups
+        [(VARIANTS[variant](x),) for x in numbers],
+        theta,
+        shared.layout,
+        shared.groups,
+        problem=shared,
     )
     return links, states, theta
 
@@ -135,7 +198,7 @@ def same_bits(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def inner(update: Update) -> Update:
-    return inner(update.update) if isinstance(update, During) else update
+    return inner(update.update) if hasattr(update, "update") else update
 
 
 def test_every_update_is_exported_and_has_a_variant():
@@ -151,7 +214,7 @@ def test_frozen_and_rebuilt_from_its_canonical_text(variant):
     with pytest.raises(FrozenInstanceError):
         setattr(update, name, None)
     assert hash(update) == hash(replace(update))
-    assert from_canonical(canonical_json(update), every_update()) == update
+    assert from_canonical(canonical_json(update), spec_types()) == update
 
 
 @each
@@ -234,11 +297,11 @@ def test_a_diverged_run_stays_and_does_not_touch_the_others(variant):
     assert same_bits(*results)
 
 
-STRENGTHS = ("strength", "amplification", "scale")
+STRENGTHS = ("strength", "amplification", "scale", "size")
 
 
 def with_field(update: Update, name: str, value: object) -> Update:
-    if isinstance(update, During):
+    if hasattr(update, "update"):
         return replace(update, update=with_field(update.update, name, value))
     return replace(update, **{name: value})
 
@@ -259,7 +322,7 @@ def test_strength_zero_leaves_every_bit_alone(variant, strength):
     shared = problem(variant)
     theta = shared.initial_parameters()
     start = theta.clone()
-    links, states = chain([(still,)] * 3, theta, shared.layout, shared.groups)
+    links, states = chain([(still,)] * 3, theta, shared.layout, shared.groups, problem=shared)
     for index in range(1, STEPS + 1):
         gradient = slopes(theta, index)
         links.apply_(theta, gradient, states, clock(index, torch.ones(3, 1).double()), {})
@@ -276,6 +339,7 @@ def test_compiled_means_traceable_without_a_break(variant, monkeypatch):
         return torch.compile(function, fullgraph=True, dynamic=False, backend="eager")
 
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # its wrappers do not trace
+    torch.compiler.reset()  # every variant compiles the same function, of which few are kept
     shared, results = problem(variant), []
     for compile in (lambda function: function, trace):
         theta = shared.initial_parameters()

@@ -64,13 +64,15 @@ class Study(ABC):
     """A question answered by many runs. A concrete study is one file that defines ``STUDY``.
 
     ``smoke`` runs in seconds; ``demo`` is the reduced model with many seeds; ``full`` the published
-    size. ``until`` says when a run's outcome is known, so that it need not be trained further.
+    size. ``until`` says when a run's outcome is known, so that it need not be trained further;
+    ``keep_snapshots`` whether later measurements need the weights.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     until: ClassVar[Decision | None] = GENERALISED
     instruments: ClassVar[tuple[Measured, ...]] = ((WeightSpectrum(), Every(100)),)
+    keep_snapshots: ClassVar[bool] = False
 
     def groundwork(self, scale: Scale) -> Iterable[RunSpec]:
         """Runs that must be known first, e.g. tuning; stopped once they have generalised."""
@@ -135,6 +137,7 @@ def study_plan(
     return Plan(
         Path(root),
         instruments=study.instruments,
+        keep_snapshots=study.keep_snapshots,
         execution=execution or Execution(),
         largest_batch=largest_batch,
         until=until,

@@ -9,17 +9,31 @@ from spectraledge.instruments.base import (
     instrument_key,
     stacked,
 )
+from spectraledge.instruments.commutator_defect import CommutatorDefect
+from spectraledge.instruments.curvature import Curvature, curvature_of
+from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
+from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.probe import Probe
+from spectraledge.instruments.saved_trajectory import TrajectoryReading, trajectory_of
 from spectraledge.instruments.scale_invariance import (
     ScaleInvariance,
     ScaleTest,
     scale_invariance_of,
 )
+from spectraledge.instruments.subspace_projection import (
+    SubspaceProjection,
+    whole_run_projections,
+)
+from spectraledge.instruments.trajectory_pca import TrajectoryPCA
 from spectraledge.instruments.weight_spectrum import WeightSpectrum
 
 __all__ = [
+    "CommutatorDefect",
+    "Curvature",
+    "CurvatureAlignment",
     "DecayGeometry",
+    "DefectReading",
     "Differentiable",
     "Instrument",
     "Observer",
@@ -27,9 +41,16 @@ __all__ = [
     "Probe",
     "ScaleInvariance",
     "ScaleTest",
+    "SubspaceProjection",
+    "TrajectoryPCA",
+    "TrajectoryReading",
     "WeightSpectrum",
     "Window",
+    "commutator_defect_of",
+    "curvature_of",
     "instrument_key",
     "scale_invariance_of",
     "stacked",
+    "trajectory_of",
+    "whole_run_projections",
 ]

@@ -2,15 +2,15 @@
 
 An `Instrument` never knows the trainer: it sees snapshots (and, if it says so, a `Differentiable`
 problem), so the same instrument measures a live run, a saved one, or somebody else's model. The
-`Observer` keeps the only state there is, the last few snapshots.
+`Observer` keeps the only state there is: snapshots, and what can be computed from them again.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -39,6 +39,12 @@ class Differentiable(Protocol):
         """Gradients ``(R, P)``, losses ``(R,)``, accuracies ``(R,)``."""
         ...
 
+    def hessian_vector(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
+    ) -> Tensor:
+        """Hessian of each run's loss times K vectors ``(R, K, P)``, as ``(R, K, P)``."""
+        ...
+
 
 @dataclass(frozen=True)
 class Output:
@@ -48,19 +54,33 @@ class Output:
         meaning: What it is, in words.
         unit: Unit, or ``1`` for ratios and counts.
         axes: Names of the axes after the run axis, e.g. ``("matrix", "index")``.
+        each: Whether tables of many runs keep every entry as a curve of its own, called
+            ``instrument/output:label``, and not only the mean over matrices.
     """
 
     meaning: str
     unit: str = "1"
     axes: tuple[str, ...] = ()
+    each: bool = False
 
 
 @dataclass(frozen=True)
 class Window:
-    """The last few snapshots, oldest first, and the problem if there is one."""
+    """The last few snapshots, oldest first, and the problem if there is one.
+
+    Args:
+        snapshots: Oldest first.
+        problem: For instruments that evaluate the model.
+        memory: Kept by the observer from one window of an instrument to its next, and empty again
+            after training resumes: for what follows from the snapshots but takes long.
+        shared: The same for all instruments at one snapshot, and empty at the next: for what
+            several of them need.
+    """
 
     snapshots: tuple[Snapshot, ...]
     problem: Differentiable | None = None
+    memory: MutableMapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    shared: MutableMapping[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def now(self) -> Snapshot:
@@ -76,7 +96,8 @@ class Window:
 class Instrument(ABC):
     """A measurement. Concrete instruments are frozen dataclasses that nobody subclasses.
 
-    ``name`` identifies the instrument; ``history`` is how many snapshots it looks at; ``parts``
+    ``name`` identifies the instrument; ``history`` is how many snapshots it looks at, None for all
+    since the first, of which those before the newest come without parts and metrics; ``parts``
     are the parts of the displacement to record if some update makes them, and what depends on
     parts that nobody recorded is NaN; ``needs_problem`` says whether it evaluates the model;
     ``outputs`` documents every array that `measure` returns. Shapes never change: an instrument
@@ -84,7 +105,7 @@ class Instrument(ABC):
     """
 
     name: ClassVar[str]
-    history: ClassVar[int] = 1
+    history: ClassVar[int | None] = 1
     parts: ClassVar[frozenset[str]] = frozenset()
     needs_problem: ClassVar[bool] = False
     outputs: ClassVar[Mapping[str, Output]]
@@ -148,13 +169,18 @@ class Observer:
                     "Observer(..., problem=...)"
                 )
         self.problem = problem
-        longest = max((i.history for i, _ in pairs), default=1)
+        histories = [i.history for i, _ in pairs]
+        longest = max((h for h in histories if h is not None), default=1)
         self._recent: deque[Snapshot] = deque(maxlen=longest)
+        # Every snapshot as an instrument that looks at all of them sees it later on.
+        self._all: list[Snapshot] | None = [] if None in histories else None
+        self._memories: dict[str, dict[str, Any]] = {key: {} for key in self.instruments}
 
     @property
     def window(self) -> tuple[Snapshot, ...]:
         """The snapshots kept so far, oldest first; give them to `restore` to go on later."""
-        return tuple(self._recent)
+        recent = tuple(self._recent)
+        return recent if self._all is None else (*self._all[: -len(recent) or None], *recent)
 
     def parts_wanted(self, layout: Layout) -> tuple[str, ...]:
         """Parameters whose parts of the displacement some instrument needs."""
@@ -165,7 +191,22 @@ class Observer:
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
         """Replace the kept snapshots, oldest first."""
         self._recent.clear()
-        self._recent.extend(snapshots)
+        self._memories = {key: {} for key in self.instruments}
+        if self._all is not None:
+            self._all.clear()
+        for snapshot in snapshots:
+            self._keep(snapshot)
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        self._recent.append(snapshot)
+        if self._all is not None:
+            # Parts are several times as large as the parameters.
+            self._all.append(replace(snapshot, parts={}, metrics={}))
+
+    def _window_of(self, key: str, shared: dict[Any, Any]) -> Window:
+        history, kept = self.instruments[key][0].history, tuple(self._recent)
+        older = (self._all or [])[:-1] if history is None else kept[-history:-1]
+        return Window((*older, kept[-1]), self.problem, self._memories[key], shared)
 
     @torch.no_grad()
     def observe(self, snapshot: Snapshot) -> dict[str, dict[str, Tensor]]:
@@ -186,11 +227,12 @@ class Observer:
                 f"expected a step after {self._recent[-1].step}, got {snapshot.step}; snapshots "
                 "must come in order"
             )
-        self._recent.append(snapshot)
+        self._keep(snapshot)
         readings = {}
+        shared: dict[Any, Any] = {}
         for key, (instrument, cadence) in self.instruments.items():
             if cadence(snapshot.step):
-                window = Window(tuple(self._recent)[-instrument.history :], self.problem)
+                window = self._window_of(key, shared)
                 readings[key] = _checked(instrument, instrument.measure(window))
         return readings
 

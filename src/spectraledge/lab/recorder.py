@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from spectraledge.instruments import Observer
 from spectraledge.lab.decision import Decision
-from spectraledge.lab.saved import layout_text
+from spectraledge.lab.saved import layout_text, read_snapshots
 from spectraledge.snapshots import Snapshot
 from spectraledge.store import DamagedError, RunFolder
 from spectraledge.training import TrainState
 
 __all__ = ["Recorder", "Saved", "read_saved"]
 
-WINDOW = "window/"
-Saved = tuple[dict[str, Tensor], list[tuple[int, Tensor]]]
+WINDOW, RATES = "window/", "rates/"
+# A step, its parameters, and the learning rate that led there; None for the newest parameters,
+# which are the state's, and for rates that were not kept.
+Older = tuple[int, Tensor | None, Tensor | None]
+Saved = tuple[dict[str, Tensor], list[Older]]
 
 
 class Recorder:
@@ -108,12 +112,21 @@ class Recorder:
                 self.folder.write_reading(instrument, columns["step"], arrays)
         if ended:
             return
+        self.folder.write_checkpoint(state.tensors(self.run) | self._window())
+
+    def _window(self) -> dict[str, Tensor]:
+        """Snapshots that instruments look back at, unless they are on disk by themselves."""
         # The newest snapshot of the window is the state itself.
+        window, on_disk = self.observer.window, set(self.folder.snapshot_steps())
         older = {
             f"{WINDOW}{s.step}": s.parameters[self.run].contiguous()
-            for s in self.observer.window[:-1]
+            for s in window[:-1]
+            if s.step not in on_disk
         }
-        self.folder.write_checkpoint(state.tensors(self.run) | older)
+        rates = {f"{RATES}{s.step}": s.lr[self.run].clone() for s in window if s.lr is not None}
+        # Which snapshots, so that those on disk are found again, and no others.
+        steps = {f"{WINDOW}steps": torch.tensor([s.step for s in window], dtype=torch.int64)}
+        return older | rates | steps
 
     def _reload(self, step: int) -> None:
         curves = self.folder.read_curves()
@@ -135,14 +148,28 @@ def read_saved(folder: RunFolder) -> Saved | None:
         folder: An unfinished run.
 
     Returns:
-        The tensors of `TrainState.tensors` and the older snapshots of the window as (step,
-        parameters), or None if there is no checkpoint or it cannot be read.
+        The tensors of `TrainState.tensors`, and the window of the instruments as (step,
+        parameters, learning rate), oldest first; the parameters of the newest are those of the
+        state and left out. None if there is no checkpoint or it, or a snapshot that it counts on,
+        cannot be read.
     """
     if not folder.has_checkpoint():
         return None
     try:
         tensors, _ = folder.read_checkpoint()
-    except DamagedError:
+        window = _read_window(folder, tensors)
+    except (DamagedError, FileNotFoundError):
         return None
-    older = sorted((int(k.removeprefix(WINDOW)), v) for k, v in tensors.items() if WINDOW in k)
-    return {k: v for k, v in tensors.items() if WINDOW not in k}, older
+    kept = {k: v for k, v in tensors.items() if not k.startswith((WINDOW, RATES))}
+    return kept, window
+
+
+def _read_window(folder: RunFolder, tensors: Mapping[str, Tensor]) -> list[Older]:
+    held = {k.removeprefix(WINDOW): v for k, v in tensors.items() if k.startswith(WINDOW)}
+    now = int(tensors["step"])
+    # Checkpoints of earlier versions hold every snapshot of the window and do not list them.
+    listed = held.pop("steps", None)
+    steps = sorted([*map(int, held), now]) if listed is None else listed.tolist()
+    absent = [step for step in steps if step != now and str(step) not in held]
+    held |= {str(s.step): s.parameters[0] for s in read_snapshots(folder, absent)}
+    return [(step, held.get(str(step)), tensors.get(f"{RATES}{step}")) for step in steps]

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spectraledge.instruments import Instrument
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.names import run_name
 from spectraledge.lab.plan import Plan, bare
+from spectraledge.lab.reading_curves import curve_prefixes, reading_curves, rounded
 from spectraledge.store import DamagedError, RunFolder, canonical_json, signature
 from spectraledge.training import RunSpec
 
@@ -22,7 +22,6 @@ Array = NDArray[Any]
 State = Literal["done", "decided", "failed"]
 # Accuracies take few distinct values and compress well; of the losses one is enough.
 KEPT_LOSSES = frozenset({"validation_loss"})
-DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Row:
         spec_json: Canonical JSON of the spec.
         state: ``done`` took all steps, ``decided`` was stopped when its outcome was known,
             ``failed`` ended in an error every time it was tried.
-        curves: Metrics by name with their ``step``; the mean over matrices of what an instrument
-            measured is called ``instrument/output`` and goes with ``instrument/step``.
+        curves: Metrics by name with their ``step``, and what instruments measured as
+            ``instrument/output`` with its ``instrument/step``; see `reading_curves`.
         seconds: Computing time.
         threads: CPU threads of one operation.
         device: Device of the computation.
@@ -134,10 +133,12 @@ def _row_of(spec: RunSpec, folder: RunFolder, plan: Plan) -> Row | None:
     state = folder.status().state
     if state not in ("done", "partial") or not folder.has_origin():
         return None
-    curves = _thinned(folder, plan)
+    curves = _thinned(spec, folder, plan)
     if state == "partial" and (plan.until is None or plan.until.decided_at(curves) is None):
         return None
-    if state == "done" and _lacks_reading(folder, plan, curves):
+    # A run that stopped at its decision can be measured again only if it kept its snapshots.
+    measurable = state == "done" or bool(folder.snapshot_steps())
+    if measurable and _lacks_reading(folder, plan, curves):
         return None
     origin = folder.read_origin()
     row = Row(
@@ -164,14 +165,14 @@ def failed_row(spec: RunSpec, failure: str) -> Row:
     )
 
 
-def _thinned(folder: RunFolder, plan: Plan) -> dict[str, Array]:
+def _thinned(spec: RunSpec, folder: RunFolder, plan: Plan) -> dict[str, Array]:
     # What decides stays exact, so that the row is decided when the run was.
     exact = {plan.until.metric} if plan.until is not None else set()
     curves = {n: v for n, v in folder.read_curves().items() if _is_kept(n) or n in exact}
     for name in KEPT_LOSSES & set(curves) - exact:
-        curves[name] = _rounded(curves[name])
-    for measured in plan.instruments:
-        curves |= _reading_means(folder, bare(measured))
+        curves[name] = rounded(curves[name])
+    for instrument, prefix in curve_prefixes([bare(m) for m in plan.instruments]).items():
+        curves |= reading_curves(spec, folder, instrument, prefix)
     return curves
 
 
@@ -192,27 +193,3 @@ def _lacks_reading(folder: RunFolder, plan: Plan, curves: Mapping[str, Array]) -
 
 def _always(step: int) -> bool:
     return True
-
-
-def _reading_means(folder: RunFolder, instrument: Instrument) -> dict[str, Array]:
-    """Means over the matrix axis of the outputs that have that axis only."""
-    try:
-        steps, arrays = folder.read_reading(instrument)
-    except FileNotFoundError:
-        return {}
-    outputs = {n for n, output in instrument.outputs.items() if tuple(output.axes) == ("matrix",)}
-    means = {
-        f"{instrument.name}/{n}": _rounded(a.mean(axis=1))
-        for n, a in arrays.items()
-        if n in outputs
-    }
-    return {f"{instrument.name}/step": steps} | means if means else {}
-
-
-def _rounded(values: Array) -> Array:
-    """Values to `DIGITS` significant digits, which is more than seeds leave and compresses."""
-    values = np.asarray(values, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(values))))
-        rounded = np.round(values * scale) / scale
-    return np.where(np.isfinite(scale), rounded, values)

@@ -106,7 +106,7 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
         warnings.warn(f"damaged run is trained again: {status}; old files in {aside}", stacklevel=3)
         return False
     if status.state != "done":
-        return status.state == "partial" and is_decided(folder, plan.until)
+        return status.state == "partial" and _is_decided_and_measured(spec, folder, plan)
     missing = [i for i in plan.instruments if not folder.has_reading(bare(i))]
     if missing and not measure_saved(folder, missing, Problem([spec], plan.execution)):
         names = [bare(i).name for i in missing]
@@ -116,6 +116,16 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
         )
         folder.reset()
         return False
+    return True
+
+
+def _is_decided_and_measured(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
+    if not is_decided(folder, plan.until):
+        return False
+    missing = [i for i in plan.instruments if not folder.has_reading(bare(i))]
+    if missing:
+        # Without snapshots the run keeps what was measured while it was trained.
+        measure_saved(folder, missing, Problem([spec], plan.execution))
     return True
 
 

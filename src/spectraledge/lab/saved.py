@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -24,9 +24,18 @@ def layout_from(text: str) -> Layout:
     return found
 
 
-def read_snapshots(folder: RunFolder) -> Iterator[Snapshot]:
-    """Saved snapshots of one run as a batch of one, for measuring afterwards."""
-    return (_read_snapshot(folder, step) for step in folder.snapshot_steps())
+def read_snapshots(folder: RunFolder, steps: Iterable[int] | None = None) -> Iterator[Snapshot]:
+    """Saved snapshots of one run as a batch of one, for measuring afterwards.
+
+    Args:
+        folder: A run that kept snapshots.
+        steps: Which ones, all if None.
+
+    Returns:
+        Snapshots, read one at a time as they are asked for.
+    """
+    chosen = folder.snapshot_steps() if steps is None else steps
+    return (_read_snapshot(folder, step) for step in chosen)
 
 
 def _read_snapshot(folder: RunFolder, step: int) -> Snapshot:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import torch
+from torch import Tensor
 
 from spectraledge.instruments import Observer
 from spectraledge.lab.plan import Display, Plan, Progress
 from spectraledge.lab.recorder import Recorder, Saved
+from spectraledge.lab.reference_runs import reference_runs
 from spectraledge.snapshots import Snapshot
 from spectraledge.store import Origin, RunFolder
 from spectraledge.training import Problem, RunSpec, Trainer, merge_states
@@ -62,7 +64,9 @@ def _start(
     links = len(specs[0].updates)
     state = merge_states([tensors for tensors, _ in saved], links) if saved else None
     parts = True if plan.keep_snapshots else observer.parts_wanted(problem.layout)
-    trainer = Trainer(problem, record_parts=parts, state=state)
+    # A run that resumes has what it took from reference runs in its checkpoint.
+    with reference_runs(() if saved else specs, plan):
+        trainer = Trainer(problem, record_parts=parts, state=state)
     if state is not None:
         observer.restore(_window(saved, trainer))
     resumed_at = trainer.state.step if saved else None
@@ -112,10 +116,19 @@ def _end(folder: RunFolder, spec: RunSpec, step: int, origin: Origin) -> None:
 
 def _window(saved: Sequence[Saved], trainer: Trainer) -> list[Snapshot]:
     """Snapshots that instruments with a history had seen before the checkpoint."""
-    layout = trainer.problem.layout
-    older = [
-        Snapshot(step, layout, torch.stack([window[i][1] for _, window in saved]))
-        for i, (step, _) in enumerate(saved[0][1])
-    ]
-    state = trainer.state
-    return [*older, Snapshot(state.step, layout, state.theta.clone(), alive=state.alive.clone())]
+    layout, state = trainer.problem.layout, trainer.state
+    windows = [{step: (theta, rate) for step, theta, rate in window} for _, window in saved]
+    snapshots = []
+    for step in sorted(set(windows[0]).intersection(*windows[1:])):
+        older = [w[step][0] for w in windows]
+        rates = [w[step][1] for w in windows]
+        theta = state.theta.clone() if step == state.step else torch.stack(_present(older))
+        lr = torch.stack(known) if len(known := _present(rates)) == len(rates) else None
+        snapshots.append(
+            Snapshot(step, layout, theta.to(state.theta), alive=state.alive.clone(), lr=lr)
+        )
+    return snapshots
+
+
+def _present(tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    return [t for t in tensors if t is not None]

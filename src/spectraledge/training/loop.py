@@ -60,6 +60,8 @@ class Trainer:
             problem.groups,
             compile=lambda stage: compiled(stage, problem.execution),
             recorded=_runs_of_true(self._recorded),
+            problem=problem,
+            states=None if state is None else state.updates,
         )
         self.state = state or TrainState(
             step=0,
@@ -105,9 +107,9 @@ class Trainer:
         """One optimizer step of every live run."""
         state = self.state
         tokens, labels = self.problem.batch(state.step)
-        gradient, loss, _ = self.problem.gradient(state.theta, tokens, labels)
+        gradient, loss, accuracy = self.problem.gradient(state.theta, tokens, labels)
         self._mask_(gradient, loss)
-        clock = self._clock(state.step + 1)
+        clock = self._clock(state.step + 1, loss, accuracy)
         self.chain.apply_(state.theta, gradient, state.updates, clock, state.parts)
         self._loss = loss
         state.step += 1
@@ -122,11 +124,12 @@ class Trainer:
         self.state.lost_at[lost] = self.state.step + 1
         gradient[~self.state.alive] = 0.0
 
-    def _clock(self, index: int) -> Clock:
+    def _clock(self, index: int, loss: Tensor, accuracy: Tensor) -> Clock:
         active = self.state.alive.double().unsqueeze(1)
         factor = self.problem.specs[0].schedule.factor(index)
         step = torch.tensor(float(index), dtype=torch.float64, device=active.device)
-        return Clock(index, step, self._lr * factor * active, active)
+        lr = self._lr * factor * active
+        return Clock(index, step, lr, active, *(x.double().unsqueeze(1) for x in (loss, accuracy)))
 
     def _zero_parts(self, theta: Tensor) -> dict[str, Tensor]:
         # NaN where nothing is recorded, so that nobody mistakes it for "did not move".

@@ -8,9 +8,10 @@ from functools import lru_cache, partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
 from spectraledge.models import ModelSpec
+from spectraledge.models.second_derivatives import twice_differentiable
 from spectraledge.snapshots import Layout, flatten_parameters
 from spectraledge.tasks import Dataset
 from spectraledge.training.batches import draw
@@ -105,6 +106,22 @@ class Problem:
             Gradients ``(R, P)``, losses ``(R,)`` and accuracies ``(R,)``.
         """
         return self.network.gradient(theta, tokens, labels)
+
+    def hessian_vector(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
+    ) -> Tensor:
+        """Hessian of each run's mean cross-entropy, times K vectors, without differences.
+
+        Args:
+            theta: Parameters ``(R, P)``.
+            tokens: ``(R, B, T)``.
+            labels: ``(R, B)``.
+            vectors: ``(R, K, P)``; all K share one evaluation of the loss and its gradient.
+
+        Returns:
+            ``(R, K, P)``.
+        """
+        return self.network.hessian_vector(theta, tokens, labels, vectors)
 
     def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
         """Logits ``(R, B, classes)`` float32 at parameters ``(R, P)`` and tokens ``(R, B, T)``."""
@@ -210,6 +227,11 @@ class _Network:
         return gradient, loss, accuracy
 
     @torch.no_grad()
+    def hessian_vector(self, *arguments: Tensor) -> Tensor:
+        with twice_differentiable():
+            return vmap(self._hessian_vector)(*arguments)
+
+    @torch.no_grad()
     def score(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
         return self._score(*arguments)
 
@@ -222,6 +244,17 @@ class _Network:
         logits = self._logits(theta, tokens)
         accuracy = (logits.argmax(-1) == labels).float().mean()
         return F.cross_entropy(logits, labels), accuracy
+
+    def _hessian_vector(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
+    ) -> Tensor:
+        def gradient(parameters: Tensor) -> Tensor:
+            return grad(self._loss, has_aux=True)(parameters, tokens, labels)[0]
+
+        def along(vector: Tensor) -> Tensor:
+            return jvp(gradient, (theta,), (vector,))[1]
+
+        return vmap(along)(vectors)
 
     def _score_one(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(theta, tokens)

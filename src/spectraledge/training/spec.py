@@ -11,6 +11,7 @@ from spectraledge.tasks import ModularArithmetic, Task
 from spectraledge.training.schedule import Schedule
 from spectraledge.updates import Adam, Update, WeightDecay
 from spectraledge.updates.chain import structure
+from spectraledge.updates.whole_numbers import with_floats
 
 __all__ = ["RunSpec", "batch_key"]
 
@@ -68,6 +69,9 @@ class RunSpec:
                 )
         if not self.updates:
             raise ValueError("RunSpec: expected at least one update, got none; try (Adam(),)")
+        # Written with or without a point, a number is the same, and so is the run.
+        object.__setattr__(self, "lr", float(self.lr))
+        object.__setattr__(self, "updates", with_floats(self.updates))
 
 
 # What may differ between the runs of one batch, besides the float fields of updates.

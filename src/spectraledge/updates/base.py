@@ -5,6 +5,7 @@ runs of a batch, every other field must agree. `chain` stacks the float fields o
 ``(R, 1)`` columns and hands them to ``apply_`` as ``hyper``, so that an update broadcasts over
 ``(R, P)`` without knowing which of its numbers vary. A field that is a tuple of K floats becomes
 ``(R, K)``; a field that is itself an update, for wrappers, becomes the ``hyper`` of that update.
+A field that is `ResolvedPerRun` may differ too: it is made into tensors run by run at ``init``.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -24,14 +25,20 @@ from spectraledge.snapshots import Layout
 __all__ = [
     "Clock",
     "Groups",
+    "ResolvedPerRun",
+    "Sampled",
     "State",
     "Update",
     "check_range",
     "group_names",
     "group_spans",
+    "inner_state",
+    "resolved_per_run",
+    "wrapped_state",
 ]
 
 State = dict[str, Tensor]
+INNER = "update/"
 Groups = Mapping[str, tuple[str, ...]]
 
 
@@ -45,18 +52,47 @@ class Clock:
         lr: ``(R, 1)`` float64 learning rates of this step; 0 for runs that diverged.
         active: ``(R, 1)`` float64, 1 for live runs and 0 for diverged ones. Every rate that is
             not multiplied by `lr` must be multiplied by this.
+        batch_loss: ``(R, 1)`` float64 loss of the batch of this step; None if nobody tells.
+        batch_accuracy: ``(R, 1)`` float64 accuracy on it, in [0, 1]; None if nobody tells.
     """
 
     index: int
     step: Tensor
     lr: Tensor
     active: Tensor
+    batch_loss: Tensor | None = None
+    batch_accuracy: Tensor | None = None
+
+
+class Sampled(Protocol):
+    """A training problem of R runs, as far as an update may ask it for gradients."""
+
+    def batch(self, step: int, salt: str = "train") -> tuple[Tensor, Tensor]:
+        """Inputs and labels of every run, a function of (run seed, step, salt)."""
+        ...
+
+    def gradient(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients ``(R, P)``, losses ``(R,)``, accuracies ``(R,)``."""
+        ...
+
+
+class ResolvedPerRun(ABC):
+    """A field of an update that is made into state tensors run by run, at ``init``."""
+
+    @property
+    @abstractmethod
+    def structure(self) -> tuple[Any, ...]:
+        """What must agree between the runs of a batch; fixes the shapes of the tensors."""
 
 
 class Update(ABC):
     """One link of a chain. Concrete updates are frozen dataclasses that nobody subclasses.
 
     An update is traceable (``compiled``) if no Python branch depends on data or on the step.
+    One with ``needs_problem`` finds a `Sampled` problem under ``problem`` in its ``hyper``; it may
+    draw batches with salts of its own, never the batch that the run trains on.
     """
 
     @property
@@ -71,6 +107,11 @@ class Update(ABC):
     def compiled(self) -> bool:
         """Whether ``apply_`` may be traced."""
         return True
+
+    @property
+    def needs_problem(self) -> bool:
+        """Whether it asks for gradients of batches of its own."""
+        return False
 
     def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
         """What never changes and all runs share; merged into ``hyper``."""
@@ -90,6 +131,36 @@ class Update(ABC):
         clock: Clock,
     ) -> None:
         """Change `theta` or `gradient` ``(R, P)``, and `state`, in place."""
+
+    # Not abstract: most updates remember nothing of the steps that they do not act at.
+    def watch_(  # noqa: B027
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        """Keep `state` up to date at a step at which a wrapper leaves the update out."""
+
+
+def resolved_per_run(update: Update) -> bool:
+    """Whether an update, or one that it wraps, has a field that is `ResolvedPerRun`."""
+    values = [getattr(update, f.name) for f in fields(update)]  # type: ignore[arg-type]
+    return any(
+        isinstance(v, ResolvedPerRun) or (isinstance(v, Update) and resolved_per_run(v))
+        for v in values
+    )
+
+
+def wrapped_state(state: State) -> State:
+    """The state of an inner update as part of that of a wrapper with tensors of its own."""
+    return {INNER + name: tensor for name, tensor in state.items()}
+
+
+def inner_state(state: State) -> State:
+    """The state of the inner update: the same tensors, so what changes in place changes here."""
+    return {n.removeprefix(INNER): t for n, t in state.items() if n.startswith(INNER)}
 
 
 def group_names(owner: str, on: str, groups: Groups) -> tuple[str, ...]:

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update
+from spectraledge.updates.base import (
+    Clock,
+    Groups,
+    ResolvedPerRun,
+    Sampled,
+    State,
+    Update,
+    resolved_per_run,
+)
+from spectraledge.updates.whole_numbers import with_floats
 
 __all__ = ["Chain", "Link", "chain"]
 
@@ -101,26 +110,32 @@ def chain(
     groups: Groups,
     compile: Compile = lambda function: function,
     recorded: tuple[slice, ...] = (slice(None),),
+    problem: Sampled | None = None,
+    states: list[State] | None = None,
 ) -> tuple[Chain, list[State]]:
     """Stack the recipes of R runs into one chain, and make its initial states.
 
     Args:
-        recipes: One sequence of updates per run. Types, order and all fields that are not floats
-            or tuples of floats must agree between runs.
+        recipes: One sequence of updates per run. Types, order and all fields that are not floats,
+            tuples of floats or resolved per run must agree between runs.
         theta: Initial parameters ``(R, P)``.
         layout: Their names and shapes.
         groups: Named groups of parameters that updates may refer to.
         compile: Wraps traceable stages, e.g. ``torch.compile``.
         recorded: Columns of the parts that are accumulated; all by default.
+        problem: What updates that need gradients of other batches may ask.
+        states: States to go on with, one per link; none are made then.
 
     Returns:
         The chain and one state per link.
 
     Raises:
-        ValueError: If the recipes cannot be stacked; the message names run and update.
+        ValueError: If the recipes cannot be stacked, or an update needs a problem and there is
+            none; the message names run and update.
     """
     if len(recipes) != theta.shape[0]:
         raise ValueError(f"expected one recipe per run, got {len(recipes)} for {theta.shape[0]}")
+    recipes = [with_floats(recipe) for recipe in recipes]
     structures = [tuple(map(structure, recipe)) for recipe in recipes]
     for run, other in enumerate(structures):
         if other != structures[0]:
@@ -129,9 +144,11 @@ def chain(
                 f"differ), got {recipes[0]} in run 0 and {recipes[run]} in run {run}"
             )
     links = [
-        Link(same[0], _stacked(same, theta, layout, groups), recorded) for same in zip(*recipes)
+        Link(same[0], _stacked(same, theta, layout, groups, problem), recorded)
+        for same in zip(*recipes)
     ]
-    states = [link.update.init(theta, layout, groups) for link in links]
+    if states is None:
+        states = [_initial(same, theta, layout, groups) for same in zip(*recipes)]
     return Chain(links, compile), states
 
 
@@ -143,7 +160,7 @@ def structure(update: Update) -> tuple[Any, ...]:
 
     Returns:
         The type and every field but floats; of a tuple of floats its length, of a wrapped update
-        its structure.
+        and of what is resolved per run its structure.
     """
     values = {f.name: getattr(update, f.name) for f in fields(update)}  # type: ignore[arg-type]
     fixed = {name: _fixed(v) for name, v in values.items() if not isinstance(v, float)}
@@ -153,6 +170,8 @@ def structure(update: Update) -> tuple[Any, ...]:
 def _fixed(value: object) -> object:
     if isinstance(value, Update):
         return structure(value)
+    if isinstance(value, ResolvedPerRun):
+        return (type(value).__name__, *value.structure)
     return ("floats", len(value)) if _is_table(value) else value
 
 
@@ -160,16 +179,39 @@ def _is_table(value: object) -> TypeGuard[tuple[float, ...]]:
     return isinstance(value, tuple) and bool(value) and all(isinstance(v, float) for v in value)
 
 
+def _initial(same: tuple[Update, ...], theta: Tensor, layout: Layout, groups: Groups) -> State:
+    """The state of one link, made run by run where the recipes of the runs decide it."""
+    if not resolved_per_run(same[0]):
+        return same[0].init(theta, layout, groups)
+    each = [u.init(theta[run : run + 1], layout, groups) for run, u in enumerate(same)]
+    return {name: torch.cat([state[name] for state in each]) for name in each[0]}
+
+
 def _stacked(
-    same: tuple[Update, ...], theta: Tensor, layout: Layout, groups: Groups
+    same: tuple[Update, ...],
+    theta: Tensor,
+    layout: Layout,
+    groups: Groups,
+    problem: Sampled | None,
 ) -> dict[str, Any]:
     """Constants of one link, its float fields as columns, and the same of an update it wraps."""
     hyper = dict(same[0].constants(theta, layout, groups))
+    if same[0].needs_problem:
+        hyper["problem"] = _required(problem, same[0])
     for field in fields(same[0]):  # type: ignore[arg-type]
         values = [getattr(update, field.name) for update in same]
         if isinstance(values[0], Update):
-            hyper[field.name] = _stacked(tuple(values), theta, layout, groups)
+            hyper[field.name] = _stacked(tuple(values), theta, layout, groups, problem)
         elif isinstance(values[0], float) or _is_table(values[0]):
             numbers = torch.tensor(values, dtype=torch.float64, device=theta.device)
             hyper[field.name] = numbers.reshape(len(same), -1)
     return hyper
+
+
+def _required(problem: Sampled | None, update: Update) -> Sampled:
+    if problem is None:
+        raise ValueError(
+            f"{update} needs gradients of batches of its own, got no problem; train it with a "
+            "Trainer, or pass chain(..., problem=...)"
+        )
+    return problem

@@ -16,7 +16,10 @@ __all__ = ["During"]
 
 @dataclass(frozen=True)
 class During(Update):
-    """The update at steps ``start <= step < stop``; otherwise nothing, not even to its state.
+    """The update at steps ``start <= step < stop``; otherwise it only watches.
+
+    While it watches, an update whose state is a memory of the past (a basis of past weights, an
+    event waited for) keeps it up to date; all others stand still.
 
     Args:
         update: The link to switch on and off.
@@ -66,3 +69,16 @@ class During(Update):
         """The inner update, in place, if it is time."""
         if self.start <= clock.index and (self.stop is None or clock.index < self.stop):
             self.update.apply_(theta, gradient, state, hyper["update"], clock)
+        else:
+            self.watch_(theta, gradient, state, hyper, clock)
+
+    def watch_(
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        """The inner update watches."""
+        self.update.watch_(theta, gradient, state, hyper["update"], clock)

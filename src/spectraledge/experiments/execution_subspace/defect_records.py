@@ -1,0 +1,176 @@
+"""A run's commutator defect, its parts, and when it memorised and generalised, from its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+
+from spectraledge.experiments.execution_subspace.base_runs import EXACT, PUBLISHED_FORM
+from spectraledge.experiments.execution_subspace.regimes import HELD_OUT
+from spectraledge.experiments.study import Known
+from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.rows import Row
+from spectraledge.series import (
+    PUBLISHED_ONSETS,
+    Interval,
+    LeadTimes,
+    Onset,
+    Records,
+    RelativeRise,
+    grok_rule,
+    lead_times,
+    mean_interval,
+)
+from spectraledge.training import RunSpec
+
+__all__ = [
+    "EXACT_NAME",
+    "GROKS",
+    "PUBLISHED_NAME",
+    "DefectRun",
+    "bracket_onset",
+    "defect_runs",
+    "geometric_interval",
+    "interval_by_seed",
+    "leads_of",
+    "published_onset",
+]
+
+_PREFIXES = curve_prefixes((EXACT, PUBLISHED_FORM))
+EXACT_NAME, PUBLISHED_NAME = _PREFIXES[EXACT], _PREFIXES[PUBLISHED_FORM]
+# The rules to which leads are reported.
+GROKS = ("grok_50", "grok_90", "grok_stop")
+BRACKET_RISE = RelativeRise(
+    5, "running_minimum", reference_records=2, persistence=2, after=0, floor_factor=3
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DefectRun:
+    """A run with its row.
+
+    Args:
+        spec: The run.
+        row: What is known of it; with both forms of the defect.
+    """
+
+    spec: RunSpec
+    row: Row
+
+    @property
+    def seed(self) -> int:
+        """Of weights, batches and split."""
+        return self.spec.seed
+
+    @property
+    def watched(self) -> int:
+        """Last recorded step."""
+        return self.row.steps_taken
+
+    @property
+    def memorised(self) -> int | None:
+        """First record with training accuracy of at least 0.95."""
+        return grok_rule("memorised").step(*self.row.curve("train_accuracy"))
+
+    @property
+    def generalises(self) -> bool:
+        """Whether `grok_stop` was reached."""
+        return self.grok("grok_stop") is not None
+
+    def grok(self, rule: str) -> int | None:
+        """Step of generalisation by a named rule, on the half of the held-out pairs."""
+        return grok_rule(rule).step(*self.row.curve(HELD_OUT))
+
+    def records(self, output: str, *, form: str = EXACT_NAME, floor: str = "") -> Records:
+        """An output of a form of the defect, with another as its rounding floor if one is named."""
+        steps, values = self.row.curve(f"{form}/{output}")
+        known = self.row.curve(f"{form}/{floor}")[1] if floor else None
+        return Records(steps, values, known)
+
+    def before(self, step: int | None, output: str, *, form: str = EXACT_NAME) -> float:
+        """Value of the last record before a step; NaN if there is none or no step."""
+        return nan if step is None else self.records(output, form=form).at(step - 1)
+
+
+def defect_runs(known: Known, runs: Iterable[RunSpec]) -> list[DefectRun]:
+    """The runs that are known, did not fail, and have both forms of the defect."""
+    needed = (f"{EXACT_NAME}/defect", f"{PUBLISHED_NAME}/defect")
+    return [
+        DefectRun(spec, row)
+        for spec, row in known.rows(runs)
+        if all(name in row.curves for name in needed)
+    ]
+
+
+def published_onset(run: DefectRun) -> Onset:
+    """The published rule on the published form."""
+    return PUBLISHED_ONSETS["published"].find(run.records("defect", form=PUBLISHED_NAME))
+
+
+def bracket_onset(run: DefectRun, rule: RelativeRise = BRACKET_RISE) -> Onset:
+    """A rise of the unnormalised bracket above its own level since the run memorised."""
+    memorised = run.memorised
+    if memorised is None:
+        return Onset(None, None, None, nan)
+    records = run.records("bracket_norm", floor="rounding_floor")
+    return replace(rule, after=memorised).find(records)
+
+
+def leads_of(
+    runs: Sequence[DefectRun], onsets: Sequence[int | None], rules: Sequence[str] = GROKS
+) -> Mapping[str, LeadTimes]:
+    """Leads of onsets, one per run and at least one run, by the name of the grok rule."""
+    return lead_times(
+        onsets,
+        {rule: [run.grok(rule) for run in runs] for rule in rules},
+        watched=[run.watched for run in runs],
+        units=[run.seed for run in runs],
+    )
+
+
+def interval_by_seed(
+    values: Iterable[tuple[int, float]], confidence: float = 0.95
+) -> Interval | None:
+    """Mean over seeds of each seed's mean, with Student's t; None without a finite value.
+
+    Args:
+        values: Seed and value of each run; what is not finite is left out.
+        confidence: Coverage in (0, 1).
+
+    Returns:
+        The interval; its count is that of the seeds.
+    """
+    grouped: dict[int, list[float]] = {}
+    for seed, value in values:
+        if np.isfinite(value):
+            grouped.setdefault(seed, []).append(float(value))
+    means = [float(np.mean(own)) for own in grouped.values()]
+    return mean_interval(means, confidence) if means else None
+
+
+def geometric_interval(
+    values: Iterable[tuple[int, float]], confidence: float = 0.95
+) -> Interval | None:
+    """The same of logarithms, for ratios; values that are not positive are left out.
+
+    Args:
+        values: Seed and value of each run.
+        confidence: Coverage in (0, 1).
+
+    Returns:
+        Geometric mean and interval; None without a positive value.
+
+    Example:
+        >>> str(geometric_interval([(0, 10.0), (1, 1000.0), (2, 0.0)]))
+        '100 [1.97e-11, 5.08e+14] (n = 2)'
+    """
+    logs = [(seed, float(np.log(value))) for seed, value in values if value > 0]
+    found = interval_by_seed(logs, confidence)
+    if found is None:
+        return None
+    ends = np.exp(np.clip([found.centre, found.lower, found.upper], -700, 700))
+    bounds = (float(ends[1]), float(ends[2])) if found.count > 1 else (-np.inf, np.inf)
+    return Interval(float(ends[0]), *bounds, found.count)

@@ -1,0 +1,164 @@
+"""What interventions did to the step of grokking: delays against the ordinary run of the seed.
+
+Every run is watched up to one horizon, and one that has not grokked by then counts with the
+horizon, so that a delay is a difference of restricted means and what is never reached is not left
+out. The seed is the unit: with several operations a seed's delay is the mean over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectraledge.experiments.execution_subspace.interventions import (
+    HORIZON,
+    Chains,
+    Protocol,
+    baselines,
+    grok_stop,
+    intervened,
+)
+from spectraledge.experiments.low_rank_decay.row_values import short
+from spectraledge.experiments.low_rank_decay.study_sections import by_seed
+from spectraledge.experiments.study import Known
+from spectraledge.lab.rows import Row
+from spectraledge.series import Interval, Times, mean_interval, simultaneous_confidence
+
+__all__ = [
+    "BASELINE",
+    "EQUIVALENCE",
+    "GROK_STOP",
+    "MARGIN",
+    "Cells",
+    "Delays",
+    "arms_of",
+    "budget_of",
+    "delays",
+    "delays_of",
+    "direction",
+    "family_confidence",
+    "grok_time",
+    "grok_times",
+]
+
+BASELINE = "no intervention"
+GROK_STOP = (
+    "Grokked: the third record in a row with an accuracy of at least 0.98 on held-out pairs "
+    "(`grok_stop`)."
+)
+# The published runs of one seed and setting differ by this much between scripts.
+MARGIN = 300.0
+# Two one-sided tests at 5 % each are an interval of this confidence.
+EQUIVALENCE = 0.9
+
+Cells = Mapping[str, Mapping[str, Mapping[int, Row]]]
+
+
+@dataclass(frozen=True)
+class Delays:
+    """How much later than without intervention an arm groks, seed by seed.
+
+    Args:
+        arm: Which.
+        steps: Delay in steps by seed, negative where it is sooner.
+        reference: Step of the ordinary runs by seed, at most the horizon.
+        grokked: Runs of the arm that grokked, over all operations.
+        count: Runs of the arm.
+    """
+
+    arm: str
+    steps: Mapping[int, float]
+    reference: Mapping[int, float]
+    grokked: int
+    count: int
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """Mean delay in steps."""
+        return mean_interval(list(self.steps.values()), confidence)
+
+    def relative(self, confidence: float = 0.95) -> Interval:
+        """Mean delay as a share of the step without intervention."""
+        shares = [delay / self.reference[seed] for seed, delay in self.steps.items()]
+        return mean_interval(shares, confidence)
+
+    def words(self, confidence: float = 0.95) -> str:
+        """Delay and how many runs grokked, in words."""
+        told = f"{self.arm}: {short(self.interval(confidence))} steps"
+        return f"{told}, {self.grokked} of {self.count} grok"
+
+
+def arms_of(
+    known: Known, protocol: Protocol, chains: Chains
+) -> dict[str, dict[str, dict[int, Row]]]:
+    """Rows by operation, arm and seed, the ordinary runs first; empty where nothing is known."""
+    runs = intervened(known, protocol, chains)
+    return {
+        operation: {BASELINE: by_seed(known, plain)}
+        | {arm: by_seed(known, runs[operation, arm]) for arm in chains}
+        for operation, plain in baselines(protocol).items()
+    }
+
+
+def budget_of(protocol: Protocol) -> int:
+    """Last step that every run is watched to."""
+    return min(HORIZON, protocol.regime.steps)
+
+
+def grok_time(row: Row, budget: int) -> int | None:
+    """Step of grokking within the budget; None if there is none."""
+    step = grok_stop(row)
+    return None if step is None or step > budget else step
+
+
+def grok_times(rows: Mapping[int, Row], budget: int) -> Times | None:
+    """Right-censored steps of grokking; None for no run."""
+    found = [grok_time(row, budget) for row in rows.values()]
+    return Times.from_optional(found, budget) if found else None
+
+
+def delays_of(cells: Cells, arm: str, budget: int, reference: str = BASELINE) -> Delays | None:
+    """Delays of an arm against another on the same seeds.
+
+    Args:
+        cells: Rows by operation, arm and seed.
+        arm: Which.
+        budget: Step that a run without grokking counts with.
+        reference: Against which.
+
+    Returns:
+        The delays; None if no seed has both.
+    """
+    found: dict[int, list[tuple[float, float]]] = {}
+    grokked = count = 0
+    for arms in cells.values():
+        own, plain = arms.get(arm, {}), arms.get(reference, {})
+        for seed in [seed for seed in own if seed in plain]:
+            step, before = (grok_time(rows[seed], budget) for rows in (own, plain))
+            found.setdefault(seed, []).append((float(step or budget), float(before or budget)))
+            grokked, count = grokked + (step is not None), count + 1
+    if not found:
+        return None
+    means = {seed: np.mean(pairs, axis=0) for seed, pairs in found.items()}
+    steps = {seed: float(after - before) for seed, (after, before) in means.items()}
+    plainly = {seed: float(plain) for seed, (_, plain) in means.items()}
+    return Delays(arm, steps, plainly, grokked, count)
+
+
+def delays(cells: Cells, arms: Sequence[str], budget: int) -> dict[str, Delays]:
+    """Delays of the arms that have any, in their order."""
+    found = {arm: delays_of(cells, arm, budget) for arm in arms}
+    return {arm: delay for arm, delay in found.items() if delay is not None}
+
+
+def family_confidence(found: Mapping[str, Delays]) -> float:
+    """Confidence of each interval so that all hold at once."""
+    return simultaneous_confidence(len(found)) if found else 0.95
+
+
+def direction(interval: Interval) -> str:
+    """``sooner``, ``later`` or, where the interval holds 0, ``not told apart``."""
+    if interval.upper < 0:
+        return "sooner"
+    return "later" if interval.lower > 0 else "not told apart"

@@ -1,0 +1,85 @@
+"""What was run in which regime, as the last section of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from spectraledge.experiments.execution_subspace.regimes import Regime
+from spectraledge.experiments.study import Known
+from spectraledge.report import Section, Table, Verdict
+from spectraledge.training import RunSpec
+
+__all__ = ["answer_words", "regime_section"]
+
+SIZES = {
+    "smoke": "A smoke run, which shows that everything works and decides nothing",
+    "reduced": "The reduced regime, chosen so that many seeds can be afforded. It keeps delayed "
+    "generalisation and the growth of the defect, but not the absolute threshold of the published "
+    "onset rule, which it crosses when it memorises",
+    "published": "The published fast regime",
+    "slow": "The published slow regime",
+}
+
+
+def regime_section(
+    known: Known, runs_by_title: Mapping[str, Sequence[RunSpec]], regime: Regime, fuller: str
+) -> Section:
+    """What was run, and what more would add.
+
+    Args:
+        known: What is known.
+        runs_by_title: Runs that are wanted, by what they are for.
+        regime: Where.
+        fuller: What a larger budget would add, in sentences.
+
+    Returns:
+        The section.
+    """
+    columns = ("runs", "wanted", "known", "failed", "seeds", "steps taken on average", "hours")
+    caption = "A run is stopped once its outcome is known. Hours: of computing, shared in a batch."
+    rows = [_row(known, title, runs) for title, runs in runs_by_title.items()]
+    model = regime.model
+    text = (
+        f"{SIZES[regime.name]}: pairs modulo {regime.modulus}, of which "
+        f"{regime.train_fraction:.0%} are trained on, {model.layers} pre-norm encoder blocks of "
+        f"width {model.width}, batches of {regime.batch_size} drawn with replacement, decay "
+        f"{regime.weight_decay:g} of every parameter. Accuracies are those of half of the held-out "
+        f"pairs; the other half was never looked at.\n\n{fuller}"
+    )
+    return Section("What was run", text, [Table(columns, rows, caption)])
+
+
+def _row(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[str | int, ...]:
+    rows = [row for spec in runs if (row := known.row(spec))]
+    taken = [row.steps_taken for row in rows if row.state != "failed"]
+    return (
+        title,
+        len(runs),
+        len(rows),
+        sum(row.state == "failed" for row in rows),
+        len({spec.seed for spec in runs}),
+        f"{np.mean(taken):.0f}" if taken else "–",
+        f"{sum(row.seconds for row in rows) / 3600:.2f}",
+    )
+
+
+def answer_words(verdicts: Sequence[Verdict], anything: bool) -> str:
+    """The claims by what became of them, as the first paragraph of a page.
+
+    Args:
+        verdicts: Of the page.
+        anything: Whether any run is known.
+
+    Returns:
+        A sentence for each status that occurs.
+    """
+    if not anything:
+        return "Nothing was run yet."
+    words = {"holds": "These hold", "fails": "These fail", "undecided": "Undecided"}
+    return " ".join(
+        f"{start}: {'; '.join(claims)}."
+        for status, start in words.items()
+        if (claims := [verdict.claim for verdict in verdicts if verdict.status == status])
+    )

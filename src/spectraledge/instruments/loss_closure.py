@@ -1,0 +1,127 @@
+"""Gradients and Hessian-vector products of any module and loss, by two backward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from spectraledge.instruments.failing_module import check_second_derivative, failing_module
+from spectraledge.models.second_derivatives import twice_differentiable
+from spectraledge.snapshots import Layout
+
+__all__ = ["LossClosure"]
+
+# What torch's messages about derivatives say; others, as of wrong shapes, speak for themselves.
+DERIVATIVE_WORDS = ("grad", "differentia", "derivative", "inplace", "in-place")
+
+
+class LossClosure:
+    """One module and a loss ``loss(model, batch)`` as a problem of one run.
+
+    The module's parameters, buffers and gradients are left as they are: it is called with copies.
+
+    Args:
+        model: The module, in the mode to measure it in.
+        loss: Maps the module and a batch to a scalar.
+        owner: Who asks, for messages.
+    """
+
+    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor], owner: str) -> None:
+        self.model = model
+        self.owner = owner
+        self.layout = Layout.of(model)
+        self._objective = _Objective(model, loss)
+
+    def gradient(self, theta: Tensor, batch: Any, labels: None) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient ``(1, P)`` and loss ``(1,)``; there is no accuracy.
+
+        Args:
+            theta: Parameters ``(1, P)``.
+            batch: What the loss takes.
+            labels: Nothing; they are part of the batch.
+
+        Returns:
+            Gradient, loss, NaN.
+
+        Raises:
+            ValueError: If the loss is not a finite scalar, or does not depend on a parameter.
+        """
+        with self._explained(batch):
+            flat, loss = self._loss(theta, batch)
+            (gradient,) = torch.autograd.grad(loss, flat)
+        return gradient, loss.detach()[None], torch.full_like(loss.detach(), torch.nan)[None]
+
+    def hessian_vector(self, theta: Tensor, batch: Any, labels: None, vectors: Tensor) -> Tensor:
+        """Products ``(1, K, P)``; one forward and one backward pass for all K.
+
+        Args:
+            theta: Parameters ``(1, P)``.
+            batch: What the loss takes.
+            labels: Nothing.
+            vectors: ``(1, K, P)``.
+
+        Returns:
+            The Hessian of the loss times each vector.
+
+        Raises:
+            ValueError: If the loss has no second derivative; the message names the module at fault.
+        """
+        with self._explained(batch):
+            flat, loss = self._loss(theta, batch)
+            (gradient,) = torch.autograd.grad(loss, flat, create_graph=True)
+            if not gradient.requires_grad:  # piecewise linear: all second derivatives are zero
+                return torch.zeros_like(vectors)
+            check_second_derivative(gradient)
+            rows = [_product(gradient, flat, vector[None]) for vector in vectors[0]]
+        return torch.cat(rows)[None]
+
+    def _loss(self, theta: Tensor, batch: Any) -> tuple[Tensor, Tensor]:
+        flat = theta.detach().clone().requires_grad_()
+        named = {f"model.{name}": p for name, p in self.layout.views(flat[0]).items()}
+        buffers = {f"model.{n}": b.clone() for n, b in self.model.named_buffers()}
+        loss = functional_call(self._objective, named | buffers, (batch,))
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"{self.owner}: expected a scalar loss, got {got}; take its mean")
+        if not bool(torch.isfinite(loss)):
+            raise ValueError(
+                f"{self.owner}: expected a finite loss, got {loss.item()}; check the batch and "
+                "the parameters"
+            )
+        return flat, loss.reshape(())
+
+    @contextmanager
+    def _explained(self, batch: Any) -> Iterator[None]:
+        """Second derivatives switched on, and their absence explained."""
+        try:
+            with torch.enable_grad(), twice_differentiable():
+                yield
+        except RuntimeError as error:
+            if not any(word in str(error) for word in DERIVATIVE_WORDS):
+                raise
+            fault = failing_module(self.model, lambda: self._objective(batch))
+            raise ValueError(
+                f"{self.owner}: the loss has no second derivative here: {fault} ({error})"
+            ) from error
+
+
+class _Objective(nn.Module):
+    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.loss(self.model, batch)
+
+
+def _product(gradient: Tensor, flat: Tensor, vector: Tensor) -> Tensor:
+    found: Sequence[Tensor | None] = torch.autograd.grad(
+        gradient, flat, vector, retain_graph=True, allow_unused=True
+    )
+    return torch.zeros_like(flat) if found[0] is None else found[0]

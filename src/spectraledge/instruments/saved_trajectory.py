@@ -1,0 +1,169 @@
+"""Trajectory analysis of saved checkpoints of any model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from spectraledge.instruments.trajectory_pca import TrajectoryPCA
+from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
+from spectraledge.linalg.trajectory_components import expanding_window_sizes
+from spectraledge.linalg.trajectory_gram import TrajectoryGram, trajectory_products
+from spectraledge.snapshots import Layout
+
+__all__ = ["TrajectoryReading", "trajectory_of"]
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrajectoryReading:
+    """What `trajectory_of` measured over W expanding windows.
+
+    Args:
+        steps: Step of the last point of each window.
+        arrays: Outputs of `TrajectoryPCA` ``(W, *axes)`` float64.
+        labels: Names of the entries along each axis.
+    """
+
+    steps: tuple[int, ...]
+    arrays: Mapping[str, Tensor]
+    labels: Mapping[str, tuple[str, ...]]
+
+    def last(self, output: str) -> dict[str, float]:
+        """An output of the whole trajectory by scope.
+
+        Args:
+            output: Name of an output with the axis ``scope`` only, e.g. ``first_share``.
+
+        Returns:
+            One number for each scope.
+        """
+        values = self.arrays[output][-1].tolist()
+        return dict(zip(self.labels["scope"], values, strict=True))
+
+
+def trajectory_of(
+    checkpoints: Iterable[State],
+    instrument: TrajectoryPCA | None = None,
+    *,
+    steps: Sequence[int] | None = None,
+    lr: float | Sequence[float] | None = None,
+    sizes: Sequence[int] | None = None,
+    sketch: int | None = None,
+) -> TrajectoryReading:
+    """Principal components and null models of the weights in a sequence of checkpoints.
+
+    Args:
+        checkpoints: State dictionaries in order, e.g. a generator that loads one file after
+            another; each is taken once. Tensors that are not floating point are left out.
+        instrument: Which matrices, how many components, which weight decay; the default knows the
+            usual names of attention matrices.
+        steps: Step of each checkpoint, for the decay of the initial weights; 0, 1, ... if None.
+        lr: Learning rate, one or one a checkpoint; without it what needs the decay rate is NaN.
+        sizes: How many checkpoints each expanding window takes; the published 20 sizes if None.
+        sketch: Keep this many numbers of each checkpoint instead of all, at the error that
+            `TrajectoryGram` states. None keeps the checkpoints, in their own type.
+
+    Returns:
+        Outputs of `TrajectoryPCA` for each window.
+
+    Raises:
+        ValueError: If checkpoints differ in names or shapes, there are fewer than two, or steps,
+            rates or sizes do not fit them.
+
+    Cost: 1 s for 75 checkpoints of 290,401 parameters on one CPU core.
+
+    Example:
+        >>> start = {"blocks.0.attn.query.weight": torch.eye(3)}
+        >>> line = [{name: (1 + t) * w for name, w in start.items()} for t in range(4)]
+        >>> reading = trajectory_of(line, TrajectoryPCA(kinds=("query",), weight_decay=0.0))
+        >>> round(reading.last("first_share")["model"], 9)
+        1.0
+    """
+    instrument = instrument or TrajectoryPCA()
+    layout, flats, grams, scopes, count = None, [], [], None, 0
+    for state in checkpoints:
+        found, flat = _flat(state)
+        if scopes is None or layout is None:
+            layout, scopes = found, TrajectoryScopes.of(found, instrument.kinds)
+            grams = [TrajectoryGram(sketch=sketch) for _ in scopes.pieces(flat)]
+        _check_layout(found, layout, count)
+        if sketch is None:
+            flats.append(scopes.pieces(flat))
+        else:
+            for gram, piece in zip(grams, scopes.pieces(flat)):
+                gram.add(*piece)
+        count += 1
+    if scopes is None or count < 2:
+        raise ValueError(f"expected at least two checkpoints, got {count}")
+    products = [g.products for g in grams] if sketch is not None else _products(flats)
+    return _over_windows(instrument, scopes, products, *_moments(count, steps, lr, sizes))
+
+
+def _products(flats: list[list[tuple[Tensor, ...]]]) -> list[Tensor]:
+    pieces = range(len(flats[0]))
+    return [
+        torch.stack([trajectory_products(parts) for parts in zip(*(f[n] for f in flats))]).sum(0)
+        for n in pieces
+    ]
+
+
+def _over_windows(
+    instrument: TrajectoryPCA,
+    scopes: TrajectoryScopes,
+    products: list[Tensor],
+    steps: list[int],
+    rates: list[Tensor | None],
+    sizes: Sequence[int],
+) -> TrajectoryReading:
+    readings = [
+        instrument.measure_products(
+            scopes, [p[..., :n, :n] for p in products], steps[:n], rates[:n]
+        )
+        for n in sizes
+    ]
+    arrays = {name: torch.cat([r[name] for r in readings]) for name in readings[0]}
+    components = tuple(f"PC{k + 1}" for k in range(instrument.components))
+    labels = {"scope": scopes.names, "component": components}
+    return TrajectoryReading(tuple(steps[n - 1] for n in sizes), arrays, labels)
+
+
+def _moments(
+    count: int,
+    steps: Sequence[int] | None,
+    lr: float | Sequence[float] | None,
+    sizes: Sequence[int] | None,
+) -> tuple[list[int], list[Tensor | None], Sequence[int]]:
+    taken = list(range(count) if steps is None else steps)
+    if len(taken) != count or any(b <= a for a, b in pairwise(taken)):
+        raise ValueError(f"expected {count} growing steps, one a checkpoint, got {taken}")
+    rates = [lr] * count if lr is None or isinstance(lr, (int, float)) else list(lr)
+    if len(rates) != count:
+        raise ValueError(f"expected one learning rate or {count}, got {len(rates)}")
+    chosen = expanding_window_sizes(count) if sizes is None else sizes
+    if not chosen or min(chosen) < 2 or max(chosen) > count:
+        raise ValueError(f"expected sizes in 2..{count} checkpoints, got {tuple(chosen)}")
+    as_tensors = [None if r is None else torch.tensor([r], dtype=torch.float64) for r in rates]
+    return taken, as_tensors, chosen
+
+
+def _flat(state: State) -> tuple[Layout, Tensor]:
+    named = {name: t.detach() for name, t in state.items() if t.is_floating_point()}
+    layout = Layout(tuple(named), tuple(tuple(t.shape) for t in named.values()))
+    return layout, torch.cat([t.reshape(-1) for t in named.values()]).unsqueeze(0)
+
+
+def _check_layout(found: Layout, expected: Layout, number: int) -> None:
+    if found == expected:
+        return
+    ours, theirs = (dict(zip(x.names, x.shapes)) for x in (expected, found))
+    differing = sorted(n for n in {*ours, *theirs} if ours.get(n) != theirs.get(n))
+    raise ValueError(
+        f"expected every checkpoint to have the same tensors, but number {number} differs from "
+        f"the first in {differing or 'their order'}"
+    )

@@ -1,0 +1,295 @@
+"""Inner products of the points of a trajectory: all that principal component analysis needs.
+
+A trajectory W_0, ..., W_{T-1} of D numbers each has at most T - 1 directions, so its principal
+components follow from T x T inner products (Gram matrix) at any D. The first point is kept beside
+the displacements, in one symmetric matrix of *products*::
+
+    products[0, 0] = <W_0, W_0>
+    products[0, t] = <W_0, W_t - W_0>              t >= 1
+    products[s, t] = <W_s - W_0, W_t - W_0>        s, t >= 1
+
+Products of disjoint sets of parameters add up to the products of their union, and products of the
+first points are a leading block, so one pass serves every matrix, layer and window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import sqrt
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+__all__ = [
+    "TrajectoryGram",
+    "displacement_gram",
+    "gram_without_decayed_start",
+    "gram_without_start",
+    "lazy_trajectory_products",
+    "trajectory_products",
+]
+
+Products = Float64[Tensor, "*batch T T"]
+STREAMED, BLOCKED = 2048, 8192  # columns taken at once: small enough to stay in the cache
+
+
+class TrajectoryGram:
+    """Products of a trajectory that grows by one point at a time, ``(R, T, T)`` float64.
+
+    A point costs the products with all points before it; these are taken in float64, a few columns
+    at a time, and no float64 copy of a point is kept. The points themselves are kept by reference,
+    unless they are sketched.
+
+    Args:
+        sketch: Keep only this many numbers of each point, a random signed sum of its entries each.
+            A product of displacements x, y is then off by a random amount of mean 0 and standard
+            deviation at most ``sqrt(2/sketch) |x| |y|`` (`relative_error`). None is exact.
+        seed: Of the signs and the sums.
+
+    Raises:
+        ValueError: For a sketch below 1.
+
+    Cost: ``R T D`` multiplications for the T-th point; 0.1 s for 75 points of 290,401 numbers on
+    one busy CPU core.
+
+    Source: the sketch is that of Charikar, Chen, Farach-Colton 2002.
+
+    Example:
+        >>> gram = TrajectoryGram()
+        >>> for point in ([[2.0, 0.0]], [[2.0, 1.0]], [[1.0, 2.0]]):
+        ...     gram.add(torch.tensor(point))
+        >>> gram.products.tolist()
+        [[[4.0, 0.0, -2.0], [0.0, 1.0, 2.0], [-2.0, 2.0, 5.0]]]
+    """
+
+    def __init__(self, *, sketch: int | None = None, seed: int = 0) -> None:
+        if sketch is not None and sketch < 1:
+            raise ValueError(f"TrajectoryGram: expected sketch >= 1 or None, got {sketch}")
+        self.sketch = sketch
+        self.seed = seed
+        self.products: Products = torch.zeros(1, 0, 0, dtype=torch.float64)
+        self._start: tuple[Tensor, ...] = ()
+        # One list of points for each run and each stretch of columns.
+        self._stretches: list[list[list[Tensor]]] = []
+
+    @property
+    def points(self) -> int:
+        """Number of points T."""
+        return self.products.shape[-1]
+
+    @property
+    def relative_error(self) -> float:
+        """Bound on the standard deviation of a product over ``|x| |y|``; 0 without a sketch."""
+        return 0.0 if self.sketch is None else sqrt(2 / self.sketch)
+
+    def add(self, *pieces: Float[Tensor, "R _"]) -> None:
+        """Append a point.
+
+        Args:
+            *pieces: Tensors ``(R, D_i)`` that together hold the point; not copied, so they must
+                not be written to later.
+
+        Raises:
+            ValueError: If the shapes are not those of the first point.
+        """
+        if not self._start:
+            self._begin(pieces)
+        shapes = [tuple(p.shape) for p in pieces]
+        if shapes != [tuple(p.shape) for p in self._start]:
+            expected = [tuple(p.shape) for p in self._start]
+            raise ValueError(f"expected pieces of shapes {expected} as at first, got {shapes}")
+        kept = pieces if self.sketch is None else (self._sketched(pieces),)
+        for run, stretches in enumerate(self._stretches):
+            for points, columns in zip(stretches, _stretches_of(kept, run)):
+                points.append(columns)
+        self._grow()
+
+    def _begin(self, pieces: tuple[Tensor, ...]) -> None:
+        self._start = pieces
+        runs = pieces[0].shape[0]
+        kept = pieces if self.sketch is None else (pieces[0].new_zeros(runs, self.sketch),)
+        self._stretches = [[[] for _ in _stretches_of(kept, run)] for run in range(runs)]
+        self.products = pieces[0].new_zeros(runs, 0, 0, dtype=torch.float64)
+
+    def _grow(self) -> None:
+        # Run by run, so that a run's numbers do not depend on how many others there are.
+        rows = torch.stack([self._row(stretches) for stretches in self._stretches])
+        old, size = self.products, self.points + 1
+        self.products = old.new_zeros(len(old), size, size)
+        self.products[:, :-1, :-1] = old
+        self.products[:, -1, :] = rows
+        self.products[:, :, -1] = rows
+
+    def _row(self, stretches: list[list[Tensor]]) -> Tensor:
+        row = self.products.new_zeros(self.points + 1)
+        for points in stretches:
+            block = torch.stack(points).double()
+            if self.sketch is None:
+                block[1:] -= block[0].clone()
+            row += block @ block[-1]
+        return row
+
+    def _sketched(self, pieces: tuple[Tensor, ...]) -> Tensor:
+        """Signed sums ``(R, sketch)`` of the first point, then of displacements from it."""
+        total = self._start[0].new_zeros(len(pieces[0]), self.sketch or 0, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(self.seed)
+        for piece, start in zip(pieces, self._start):
+            # Drawn anew each time rather than kept: twice as many numbers as the point has.
+            signs = torch.randint(2, (piece.shape[1],), generator=generator).to(piece) * 2 - 1
+            sums = torch.randint(self.sketch or 1, (piece.shape[1],), generator=generator)
+            moved = piece.double() - start.double() if self.points else piece.double()
+            total.index_add_(1, sums.to(piece.device), moved * signs)
+        return total
+
+
+def _stretches_of(pieces: Sequence[Tensor], run: int) -> list[Tensor]:
+    # A device that is not the CPU wants few large operations.
+    return [
+        columns
+        for piece in pieces
+        for columns in piece[run].split(
+            STREAMED if piece.device.type == "cpu" else max(1, piece.shape[1])
+        )
+    ]
+
+
+def trajectory_products(
+    points: Sequence[Float[Tensor, "*batch D"]] | Float[Tensor, "T *batch D"],
+) -> Products:
+    """Products of a whole trajectory at once, faster than `TrajectoryGram` point by point.
+
+    Args:
+        points: T tensors ``(..., D)``, or one ``(T, ..., D)``; read a few columns at a time.
+
+    Returns:
+        ``(..., T, T)`` float64; equal to those of `TrajectoryGram` up to rounding in float64.
+
+    Raises:
+        ValueError: If there is no point.
+
+    Cost: ``T^2 D`` multiplications; 0.4 s for 75 points of 290,401 numbers on one busy CPU core.
+
+    Example:
+        >>> trajectory_products([torch.tensor([2.0, 0.0]), torch.tensor([2.0, 1.0])]).tolist()
+        [[4.0, 0.0], [0.0, 1.0]]
+    """
+    if not len(points):
+        raise ValueError("expected at least one point, got none")
+    return _cross(points, points, points[0], (0, 0))
+
+
+def lazy_trajectory_products(
+    read: Callable[[int], Float[Tensor, "*batch D"]], count: int, *, held: int = 8
+) -> Products:
+    """Products of a trajectory that does not fit into memory, reading points more than once.
+
+    Args:
+        read: Gives point t ``(..., D)``, e.g. from a file.
+        count: Number of points T, >= 1.
+        held: How many points to read at once, >= 1; twice as many are in memory.
+
+    Returns:
+        ``(..., T, T)`` float64, as `trajectory_products`.
+
+    Raises:
+        ValueError: For a count or `held` below 1.
+
+    Cost: each point is read ``T / (2 held)`` times.
+
+    Example:
+        >>> points = torch.eye(3)
+        >>> lazy_trajectory_products(points.__getitem__, 3, held=1)[1].tolist()
+        [-1.0, 2.0, 1.0]
+    """
+    if count < 1 or held < 1:
+        raise ValueError(f"expected count >= 1 and held >= 1, got count={count}, held={held}")
+    start = read(0)
+    products = start.new_zeros(*start.shape[:-1], count, count, dtype=torch.float64)
+    for i in range(0, count, held):
+        left = [read(t) for t in range(i, min(i + held, count))]
+        for j in range(i, count, held):
+            right = left if i == j else [read(t) for t in range(j, min(j + held, count))]
+            block = _cross(left, right, start, (i, j))
+            products[..., i : i + held, j : j + held] = block
+            products[..., j : j + held, i : i + held] = block.mT
+    return products
+
+
+def _cross(
+    left: Sequence[Tensor] | Tensor,
+    right: Sequence[Tensor] | Tensor,
+    start: Tensor,
+    first: tuple[int, int],
+) -> Tensor:
+    """Products of two stretches of a trajectory that begin at the points numbered `first`."""
+
+    def displaced(points: Sequence[Tensor] | Tensor, number: int, columns: slice) -> Tensor:
+        block = torch.stack([p[..., columns] for p in points], dim=-2).double()
+        skipped = int(number == 0)  # the first point stands for itself
+        block[..., skipped:, :] -= start[..., columns].double().unsqueeze(-2)
+        return block
+
+    total = start.new_zeros(*start.shape[:-1], len(left), len(right), dtype=torch.float64)
+    for begin in range(0, start.shape[-1], BLOCKED):
+        columns = slice(begin, begin + BLOCKED)
+        a = displaced(left, first[0], columns)
+        total += a @ (a if left is right else displaced(right, first[1], columns)).mT
+    return total
+
+
+def displacement_gram(products: Products) -> Products:
+    """Gram matrix of the displacements ``W_t - W_0``; that of W_0 itself is 0."""
+    gram = products.clone()
+    gram[..., 0, :] = 0.0
+    gram[..., :, 0] = 0.0
+    return gram
+
+
+def gram_without_decayed_start(
+    products: Products, remaining: Float64[Tensor, "*batch T"]
+) -> Products:
+    """Gram matrix of ``W_t - r_t W_0``, where r_t of the first point has survived its decay.
+
+    Args:
+        products: ``(..., T, T)``.
+        remaining: r_t in [0, 1], e.g. ``(1 - lr wd)^t``; all ones take nothing away but W_0.
+
+    Returns:
+        ``(..., T, T)`` float64, zero in the first row where r_0 = 1.
+
+    Source: arXiv:2602.16746 finds one dominant direction; that decay of W_0 alone draws an exactly
+    straight line, which this takes out, is derived here.
+
+    Example:
+        >>> decay = 0.5 ** torch.arange(3, dtype=torch.float64)
+        >>> points = decay[:, None] * torch.ones(4)
+        >>> gram_without_decayed_start(trajectory_products(points), decay).abs().max().item()
+        0.0
+    """
+    gram, along = displacement_gram(products), _along_start(products)
+    lost = 1 - remaining
+    cross = lost.unsqueeze(-1) * along.unsqueeze(-2)
+    square = products[..., :1, :1]
+    return gram + cross + cross.mT + square * lost.unsqueeze(-1) * lost.unsqueeze(-2)
+
+
+def gram_without_start(products: Products) -> Products:
+    """Gram matrix of the parts of the displacements that are orthogonal to W_0.
+
+    Needs no decay rate, unlike `gram_without_decayed_start`, but also takes out what else moved
+    along W_0.
+
+    Returns:
+        ``(..., T, T)`` float64, zero in the first row.
+    """
+    along = _along_start(products)
+    unit = along / products[..., :1, 0].sqrt()
+    removed = unit.unsqueeze(-1) * unit.unsqueeze(-2)
+    return displacement_gram(products) - torch.where(products[..., :1, :1] == 0, 0.0, removed)
+
+
+def _along_start(products: Products) -> Tensor:
+    along = products[..., 0, :].clone()
+    along[..., 0] = 0.0
+    return along

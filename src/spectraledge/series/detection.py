@@ -1,0 +1,279 @@
+"""Does a signal tell runs that will grok from those that will not? Positives are those that do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from spectraledge.series.intervals import Interval, check_share, proportion_interval
+from spectraledge.series.seed_draws import drawn_weights, seed_spread
+
+__all__ = [
+    "AlarmOutcomes",
+    "Auroc",
+    "RocCurve",
+    "alarm_outcomes",
+    "alarm_scores",
+    "area_under_roc",
+    "roc_curve",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class RocCurve:
+    """What every threshold on a score gives, from none flagged to all.
+
+    Args:
+        thresholds: ``(K,)`` descending, the first inf; a run is flagged at a score >= threshold.
+        false_alarms: ``(K,)`` share of negative runs flagged.
+        hits: ``(K,)`` share of positive runs flagged.
+    """
+
+    thresholds: Float[np.ndarray, " K"]
+    false_alarms: Float[np.ndarray, " K"]
+    hits: Float[np.ndarray, " K"]
+
+    @property
+    def area(self) -> float:
+        """Area by trapezoids: a positive run's chance to score higher, ties half."""
+        return float(np.trapezoid(self.hits, self.false_alarms))
+
+
+def roc_curve(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> RocCurve:
+    """The ROC of a score.
+
+    Args:
+        scores: ``(n,)`` higher for runs expected to grok; −inf is below everything. No NaN.
+        positive: ``(n,)`` whether the run groks within its budget.
+
+    Returns:
+        The curve.
+
+    Raises:
+        ValueError: For a NaN, or runs of one kind only.
+
+    Example:
+        >>> roc_curve(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])).area
+        1.0
+    """
+    _check(scores, positive)
+    thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
+    flagged = scores >= thresholds[:, None]
+    return RocCurve(
+        thresholds, flagged[:, ~positive].mean(1), flagged[:, positive].mean(1)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Auroc:
+    """Area under the ROC with what is known of it.
+
+    Args:
+        interval: The area, 0.5 for a score that says nothing; its count is that of the seeds.
+        p_value: Mann and Whitney's, two-sided, for independent runs: exact for few runs without
+            ties, else normal.
+        positives: Runs that grok.
+        negatives: Runs that do not.
+    """
+
+    interval: Interval
+    p_value: float
+    positives: int
+    negatives: int
+
+
+def area_under_roc(
+    scores: Float[np.ndarray, " n"],
+    positive: Bool[np.ndarray, " n"],
+    units: Integer[np.ndarray, " n"],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Auroc:
+    """Area under the ROC with an interval that knows of few runs and of shared seeds.
+
+    The wider, at each end, of two: drawing whole seeds anew, which sees what the runs of a seed
+    share but nothing where no run is on the wrong side; and the score interval for independent
+    runs with the variance of an exponential pair, which holds there too.
+
+    Args:
+        scores: ``(n,)`` higher for runs expected to grok. No NaN.
+        positive: ``(n,)`` whether the run groks.
+        units: ``(n,)`` the seed of each run.
+        confidence: Coverage in (0, 1).
+        resamples: Draws of the seeds, >= 100.
+        seed: Seed of the draws.
+
+    Returns:
+        The area.
+
+    Raises:
+        ValueError: For a NaN, runs of one kind only, or a confidence out of range.
+
+    Source:
+        Hanley and McNeil (1982); the score interval: Newcombe (2006), Statistics in Medicine 25,
+        method 5.
+
+    Example:
+        >>> scores, grok = np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True])
+        >>> found = area_under_roc(scores, grok, np.arange(4)).interval
+        >>> found.centre, found.lower < 0.5, found.upper
+        (1.0, True, 1.0)
+    """
+    from scipy import stats
+
+    _check(scores, positive)
+    check_share(confidence=confidence)
+    above = _comparisons(scores[positive], scores[~positive])
+    area, (wins, losses) = float(above.mean()), above.shape
+    names, place = np.unique(units, return_inverse=True)
+    drawn = _drawn_areas(above, positive, drawn_weights(len(names), resamples, seed)[1:, place])
+    low, high = _newcombe(area, wins, losses, confidence)
+    if len(names) > 1:
+        reach = seed_spread(drawn, len(names), confidence, 0.0).reach
+        low, high = min(low, max(area - reach, 0.0)), max(high, min(area + reach, 1.0))
+    value = float(stats.mannwhitneyu(scores[positive], scores[~positive]).pvalue)
+    return Auroc(Interval(area, low, high, len(names)), value, wins, losses)
+
+
+def alarm_scores(
+    alarms: Sequence[int | float | None], horizon: int | float
+) -> Float[np.ndarray, " n"]:
+    """Scores of an onset rule at a horizon: earlier alarms higher, −inf for none by then.
+
+    Args:
+        alarms: One step per run, None for none.
+        horizon: Step at which the question is asked; later alarms are not known yet.
+
+    Returns:
+        ``(n,)`` minus the step, or −inf.
+
+    Example:
+        >>> alarm_scores([500, 3000, None], horizon=2000).tolist()
+        [-500.0, -inf, -inf]
+    """
+    return np.array([-np.inf if a is None or a > horizon else -float(a) for a in alarms])
+
+
+@dataclass(frozen=True)
+class AlarmOutcomes:
+    """What an onset rule did by a horizon.
+
+    Args:
+        hits: Grokking runs with an alarm before they grokked, and by the horizon.
+        late: Grokking runs whose alarm came at their grok step or after it: misses.
+        false_alarm: Share of non-grokking runs with an alarm by the horizon.
+        miss: Share of grokking runs without one in time.
+        leads: Steps from alarm to grok of each hit.
+    """
+
+    hits: int
+    late: int
+    false_alarm: Interval
+    miss: Interval
+    leads: tuple[float, ...]
+
+
+def alarm_outcomes(
+    alarms: Sequence[int | float | None],
+    groks: Sequence[int | float | None],
+    horizon: int | float,
+    confidence: float = 0.95,
+) -> AlarmOutcomes:
+    """False alarms, misses, and the lead of the alarms that were right.
+
+    A lead without the false-alarm rate is no early warning: a rule that always fires at once has
+    the longest leads. The rates have the exact interval of Clopper and Pearson for independent
+    runs; where conditions share seeds it is too narrow, so count seeds too.
+
+    Args:
+        alarms: Step at which the rule knew, one per run; None for none.
+        groks: Grok step of each run by a named rule; None for runs that did not within a budget
+            that should be the same for all.
+        horizon: Step until which alarms count.
+        confidence: Coverage in (0, 1).
+
+    Returns:
+        The outcomes.
+
+    Raises:
+        ValueError: For unequal lengths, or runs of one kind only.
+
+    Example:
+        >>> found = alarm_outcomes([100, 300, 100, None], [500, 200, None, None], horizon=1000)
+        >>> found.hits, found.late, found.miss.centre, found.false_alarm.centre, found.leads
+        (1, 1, 0.5, 0.5, (400.0,))
+    """
+    if len(alarms) != len(groks):
+        raise ValueError(
+            f"expected one alarm and one grok step per run, got {len(alarms)} and {len(groks)}"
+        )
+    known = [None if alarm is None or alarm > horizon else alarm for alarm in alarms]
+    grokking = [(a, g) for a, g in zip(known, groks) if g is not None]
+    quiet = [a for a, g in zip(known, groks) if g is None]
+    _check_kinds(len(grokking), len(quiet))
+    leads = tuple(float(g - a) for a, g in grokking if a is not None and a < g)
+    late = sum(a is not None and a >= g for a, g in grokking)
+    return AlarmOutcomes(
+        hits=len(leads),
+        late=late,
+        false_alarm=proportion_interval(sum(a is not None for a in quiet), len(quiet), confidence),
+        miss=proportion_interval(len(grokking) - len(leads), len(grokking), confidence),
+        leads=leads,
+    )
+
+
+def _comparisons(
+    wins: Float[np.ndarray, " m"], losses: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "m k"]:
+    return (wins[:, None] > losses) + 0.5 * (wins[:, None] == losses)
+
+
+def _drawn_areas(
+    above: Float[np.ndarray, "m k"],
+    positive: Bool[np.ndarray, " n"],
+    weights: Float[np.ndarray, "W n"],
+) -> Float[np.ndarray, " V"]:
+    """Areas of the draws that hold runs of both kinds."""
+    first, second = weights[:, positive], weights[:, ~positive]
+    pairs = first.sum(1) * second.sum(1)
+    sums = np.einsum("wi,ij,wj->w", first, above, second, optimize=True)
+    return sums[pairs > 0] / pairs[pairs > 0]
+
+
+def _newcombe(area: float, wins: int, losses: int, confidence: float) -> tuple[float, float]:
+    """Where |area − θ| is the normal quantile of the standard error at θ itself."""
+    from scipy import optimize, stats
+
+    quantile = float(stats.norm.ppf((1 + confidence) / 2))
+    pairs, extra = wins * losses, (wins + losses) / 2 - 1
+
+    def beyond(theta: float) -> float:
+        spread = 1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return abs(area - theta) - quantile * float(np.sqrt(theta * (1 - theta) / pairs * spread))
+
+    # At 0 and 1 the error is 0, which is a solution too, but not the one that is meant.
+    inside = min(max(area, 1e-9), 1 - 1e-9)
+    low = 0.0 if beyond(0.0) <= 0 else float(optimize.brentq(beyond, 0.0, inside))
+    high = 1.0 if beyond(1.0) <= 0 else float(optimize.brentq(beyond, inside, 1.0))
+    return low, high
+
+
+def _check(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> None:
+    if np.isnan(scores).any():
+        raise ValueError(
+            f"expected scores without NaN, got {int(np.isnan(scores).sum())}; a run without a "
+            "signal scores -inf, one that was not measured does not belong here"
+        )
+    _check_kinds(int(positive.sum()), int((~positive).sum()))
+
+
+def _check_kinds(positives: int, negatives: int) -> None:
+    if not positives or not negatives:
+        raise ValueError(
+            f"expected grokking and non-grokking runs, got {positives} and {negatives}"
+        )

@@ -1,0 +1,160 @@
+"""The page on the power law tells planted laws from the arithmetic of clusters."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from experiments.planted_defects import Truth, planted_defects
+from spectraledge.experiments.execution_subspace.defect_records import defect_runs
+from spectraledge.experiments.execution_subspace.lead_time_power_law import STUDY
+from spectraledge.experiments.execution_subspace.learning_rate_leads import (
+    RateLeads,
+    laws_of,
+    rate_leads,
+)
+from spectraledge.experiments.execution_subspace.learning_rate_runs import (
+    learning_rate_runs,
+    rates_of,
+)
+from spectraledge.experiments.execution_subspace.regimes import PUBLISHED, REDUCED, SLOW
+from spectraledge.experiments.study import Known
+from spectraledge.lab.ledger import Ledger
+from spectraledge.report import write
+
+NOTHING = Known(Ledger(), STUDY.until)
+
+
+def scatter(spec, which):
+    return float(np.random.default_rng([spec.seed, len(spec.task.operation), which]).normal())
+
+
+def clusters(spec):
+    """Onsets of early training, whenever a run generalises: only learning rates differ."""
+    grok = 2.5 / spec.lr * np.exp(0.2 * scatter(spec, 0))
+    onset = 0.5 / spec.lr**0.9 * np.exp(0.03 * scatter(spec, 1))
+    return Truth(grok, memorised=0.15 / spec.lr, onset=onset, last=10**6)
+
+
+def late(spec):
+    """At the highest learning rate the onset follows generalisation."""
+    truth = clusters(spec)
+    return replace(truth, onset=1.1 * truth.grok) if spec.lr > 5e-3 else truth
+
+
+@cache
+def page(rule, scale="demo"):
+    rows = planted_defects(STUDY.wanted(NOTHING, scale), rule)
+    return STUDY.page(Known(rows, STUDY.until), scale)
+
+
+def verdict(rule, words):
+    (found,) = [v for v in page(rule).verdicts if words in v.claim]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "expected"),
+    [
+        (clusters, "more than lead = grok − onset", "fails"),
+        (clusters, "at every learning rate", "holds"),
+        (clusters, "follows memorisation", "holds"),
+        (clusters, "earliest one", "holds"),
+        (clusters, "grows more slowly", "holds"),
+        (late, "at every learning rate", "fails"),
+    ],
+)
+def test_what_is_planted_is_found(rule, words, expected):
+    found = verdict(rule, words)
+    assert found.status == expected, found.observed
+
+
+def arrays(rates, groks, onsets, seeds):
+    size = len(groks)
+    return RateLeads(rates, seeds, onsets, groks, np.full(size, 100.0), np.zeros(size, dtype=bool))
+
+
+def test_a_law_within_rates_is_told_from_one_between_them():
+    chance = np.random.default_rng(0)
+    rates, seeds = np.repeat([1e-4, 1e-3, 1e-2], 10), np.tile(np.arange(5), 6)
+    groks = 0.3 / rates * np.exp(0.4 * chance.normal(size=30)) + 50
+    true = laws_of(arrays(rates, groks, groks - 0.3 * groks**1.05, seeds))
+    # Exact leads: both exponents are the planted one, to rounding.
+    assert true.leads.pooled.exponent == pytest.approx(1.05, abs=1e-9)
+    assert true.within.centre == pytest.approx(1.05, abs=1e-9)
+    assert true.within.centre == pytest.approx(true.leads.within.exponent, abs=1e-9)
+    fixed = laws_of(arrays(rates, groks, 0.5 * groks.mean() * np.ones(30), seeds))
+    assert fixed.leads.pooled.dropped > 0
+    constant = arrays(rates, groks, np.full(30, 20.0), seeds)
+    assert laws_of(constant).onsets.pooled.exponent == pytest.approx(0, abs=1e-12)
+    assert laws_of(arrays(rates[:2], groks[:2], groks[:2] / 2, seeds[:2])) is None
+    one = laws_of(arrays(rates, np.repeat([3000.0, 300.0, 40.0], 10), np.full(30, 20.0), seeds))
+    assert np.isnan(one.within.centre)
+
+
+def test_runs_without_onset_are_counted_and_not_fitted():
+    groks = np.array([1000.0, 2000.0, 3000.0, np.nan, 500.0])
+    onsets = np.array([400.0, np.nan, 3500.0, 100.0, 500.0])
+    found = arrays(np.full(5, 1e-3), groks, onsets, np.arange(5))
+    assert found.dropped == 3
+    assert laws_of(found) is None
+
+
+def test_every_part_of_the_page_is_there(tmp_path):
+    found = page(clusters)
+    write(found, tmp_path / "page.html")
+    assert [len(s.items) for s in found.sections] == [3, 6, 2, 1]
+
+
+def test_nothing_and_any_part_of_the_rows_are_pages(tmp_path):
+    nothing = STUDY.page(NOTHING, "demo")
+    assert {v.status for v in nothing.verdicts} == {"undecided"}
+    write(nothing, tmp_path / "page.html")
+    specs = list(STUDY.wanted(NOTHING, "demo"))
+    for seed in range(2):
+        chosen = np.random.default_rng(seed).random(len(specs)) < (seed + 1) / 6
+        kept = [spec for spec, there in zip(specs, chosen) if there]
+        write(
+            STUDY.page(Known(planted_defects(kept, late), STUDY.until), "demo"),
+            tmp_path / "page.html",
+        )
+
+
+def test_smoke_decides_nothing_and_the_published_size_is_a_page(tmp_path):
+    assert {v.status for v in page(clusters, "smoke").verdicts} == {"undecided"}
+    write(page(clusters, "full"), tmp_path / "page.html")
+
+
+def test_runs_without_an_onset_or_generalisation_are_a_page(tmp_path):
+    write(page(lambda spec: Truth(grok=None, onset=None)), tmp_path / "page.html")
+    write(page(lambda spec: Truth(grok=100, onset=None)), tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("regime", [REDUCED, PUBLISHED])
+def test_cadence_is_fixed_in_units_of_the_learning_rate(regime):
+    for (lr, _), runs in learning_rate_runs(regime).items():
+        for spec in runs:
+            assert spec.lr == lr
+            # Whole steps, so to half of one.
+            assert spec.record_every * lr == pytest.approx(0.1, abs=lr / 2)
+            assert spec.record_every >= 10
+            assert spec.steps * lr == pytest.approx(6.0) or spec.steps in (3000, 25_000)
+
+
+def test_the_sweep_has_all_seeds_and_no_slow_regime():
+    runs = learning_rate_runs(REDUCED)
+    assert {len(own) for own in runs.values()} == {5}
+    assert [lr for lr, _ in runs] == [lr for lr in rates_of(REDUCED) for _ in range(2)]
+    with pytest.raises(ValueError, match="no learning-rate sweep at 'slow'; known: smoke"):
+        rates_of(SLOW)
+
+
+def test_bracket_onset_reads_the_planted_rise():
+    truth = Truth(grok=3000, onset=1500)
+    rows = planted_defects(STUDY.wanted(NOTHING, "demo"), lambda spec: truth)
+    runs = defect_runs(Known(rows, STUDY.until), STUDY.wanted(NOTHING, "demo"))
+    found = rate_leads(runs, onset="bracket", grok="grok_90")
+    at = found.lr == 1e-3
+    assert set(found.onsets[at]) == {1500}
+    assert set(found.leads[at]) == {1500}

@@ -1,0 +1,168 @@
+"""The page on suppression finds planted effects and their opposites, and decides nothing else."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from experiments.planted_interventions import planted_interventions, planted_row, scatter
+from spectraledge.experiments.execution_subspace.base_runs import DECAY, base_runs
+from spectraledge.experiments.execution_subspace.interventions import (
+    HORIZON,
+    baselines,
+    intervened,
+    protocol_of,
+    wanted_baselines,
+)
+from spectraledge.experiments.execution_subspace.regimes import REDUCED, UNTIL
+from spectraledge.experiments.execution_subspace.suppression_arms import (
+    AMPLIFIED,
+    CHAINS,
+    PRIMARY,
+    dose,
+)
+from spectraledge.experiments.execution_subspace.suppression_claims import dose_slope
+from spectraledge.experiments.execution_subspace.suppression_dose_response import STUDY
+from spectraledge.experiments.study import Known
+from spectraledge.lab.ledger import Ledger
+from spectraledge.report import write
+from spectraledge.training import batch_key
+from spectraledge.updates import reference_runs_of
+
+DELAYS = {dose(0.25): 60, dose(0.5): 250, PRIMARY: 800}
+
+
+def ordinary(arm, seed):
+    # Records are 100 apart, so of this scatter of ±50 at most one record is left.
+    return 4000 + 100 * (seed % 5) + scatter(arm, seed, 50)
+
+
+def published(arm, seed):
+    """Suppression delays; no control does anything; full strength forgets nothing."""
+    if "s = 1" in arm:
+        return None, 1.0
+    return ordinary(arm, seed) + DELAYS.get(arm, 0), 1.0
+
+
+def amplification(arm, seed):
+    """As published, but amplification delays as much, and full strength loses memorisation."""
+    step, _ = published("no intervention" if arm == AMPLIFIED else arm, seed)
+    if arm == AMPLIFIED:
+        step += 800
+    return step, 0.05 if "s = 1" in arm else 1.0
+
+
+def nothing(arm, seed):
+    """No intervention does anything."""
+    return ordinary(arm, seed), 1.0
+
+
+@cache
+def known(rule, scale="demo"):
+    return planted_interventions(protocol_of(scale), CHAINS, rule)
+
+
+def statuses(page):
+    return [v.status for v in page.verdicts]
+
+
+@cache
+def demo(rule):
+    return STUDY.page(known(rule), "demo")
+
+
+def test_nothing_known_is_a_page(tmp_path):
+    page = STUDY.page(Known(Ledger(), STUDY.until), "demo")
+    assert set(statuses(page)) == {"undecided"}
+    write(page, tmp_path / "page.html")
+
+
+# Dose-response, size, random, random in attention, s = 1, not learning, suppression, scaling,
+# after Adam.
+def test_the_published_reading_is_found_where_it_was_planted():
+    assert statuses(demo(published)) == ["holds"] * 8 + ["undecided"]
+
+
+def test_amplification_and_lost_memorisation_are_found_where_they_were_planted():
+    assert statuses(demo(amplification))[5:7] == ["fails", "fails"]
+    assert statuses(demo(amplification))[:5] == ["holds"] * 5
+
+
+def test_no_effect_is_no_support():
+    found = statuses(demo(nothing))
+    assert found[1] == "fails"
+    assert found[4] == "fails"
+    assert found[0] in ("fails", "undecided")
+    assert found[6] == "undecided"
+
+
+def test_delay_is_that_planted():
+    words = demo(published).verdicts[1].observed
+    # 800 planted; two times are each rounded up to 100 and scattered by 50.
+    assert abs(float(words.split()[0]) - 800) < 100
+
+
+def test_the_slope_is_that_of_least_squares():
+    def line(arm, seed):
+        strength = {"no intervention": 0.0} | {dose(s): s for s in (0.25, 0.5, 0.75)}
+        return 4000 + 800 * strength.get(arm, 0.0), 1.0
+
+    found = planted_interventions(protocol_of("demo"), CHAINS, line)
+    from spectraledge.experiments.execution_subspace.intervention_effects import arms_of
+
+    slopes = dose_slope(arms_of(found, protocol_of("demo"), CHAINS), HORIZON)
+    np.testing.assert_allclose(slopes, [800.0] * 5, rtol=1e-9)
+
+
+def test_a_run_that_never_groks_counts_with_the_horizon():
+    table = demo(published).sections[-2].items[-1]
+    row = next(row for row in table.rows if row[0] == dose(1.0))
+    assert row[1].startswith("0 of 5")
+    # 8000 minus a mean of 4000 + 0 to 400 for five seeds, and the scatter.
+    assert abs(float(row[2].split()[0]) - (HORIZON - 4200)) < 150
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_any_part_of_the_rows_is_a_page(share, tmp_path):
+    rows = list(known(published).ledger)
+    kept = [row for row in rows if np.random.default_rng(len(row.spec_json)).random() < share]
+    write(STUDY.page(Known(Ledger(kept), STUDY.until), "demo"), tmp_path / "page.html")
+
+
+def test_published_size_has_sections_of_every_operation_and_smoke_decides_nothing():
+    page = STUDY.page(known(amplification, "full"), "full")
+    assert statuses(page)[4:7] == ["holds", "fails", "fails"]
+    for operation in ("add", "sub", "mul", "x2_y2"):
+        assert any(operation in section.title for section in page.sections)
+    smoke = STUDY.page(known(published, "smoke"), "smoke")
+    assert set(statuses(smoke)) == {"undecided"}
+
+
+def test_only_seeds_that_grokked_are_intervened_on_with_their_own_trajectory():
+    protocol = protocol_of("demo")
+
+    def one_never(arm, seed):
+        return (None if seed == 3 else 4000.0), 1.0
+
+    runs = intervened(planted_interventions(protocol, CHAINS, one_never), protocol, CHAINS)
+    for spec in runs["add", PRIMARY]:
+        ((reference, until),) = reference_runs_of(spec.updates).items()
+        assert (reference.seed, until) == (spec.seed, 5000)
+    assert [spec.seed for spec in runs["add", PRIMARY]] == [0, 1, 2, 4]
+
+
+def test_strengths_and_seeds_share_a_batch():
+    runs = intervened(known(published), protocol_of("demo"), CHAINS)
+    keys = {batch_key(spec) for s in (0.25, 0.5, 0.75, 1.0) for spec in runs["add", dose(s)]}
+    assert len(keys) == 1
+
+
+def test_ordinary_runs_are_those_of_the_other_studies_and_are_not_trained_on():
+    protocol = protocol_of("demo")
+    specs = baselines(protocol)["add"]
+    assert specs == base_runs(REDUCED)["add", DECAY][:5]
+    # Decided for the others at their horizon, without having grokked.
+    whole = planted_row(specs[0], None, 1.0)
+    cut = Known(Ledger([whole.until(UNTIL)]), STUDY.until)
+    assert list(wanted_baselines(cut, protocol)) == specs[1:]
+    assert list(wanted_baselines(Known(Ledger(), STUDY.until), protocol)) == specs

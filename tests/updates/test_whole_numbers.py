@@ -1,0 +1,27 @@
+"""A number written without a point is the same number, and the same run."""
+
+from cases import EAGER, tiny
+from spectraledge.store import signature
+from spectraledge.training import Problem, Trainer, batch_key
+from spectraledge.updates import Adam, During, WeightDecay
+from spectraledge.updates.whole_numbers import with_floats
+
+
+def test_numbers_become_floats_where_floats_are_meant():
+    decay, during = with_floats([WeightDecay(2), During(WeightDecay(3), 1, 4)])
+    assert (type(decay.strength), decay) == (float, WeightDecay(2.0))
+    assert type(during.update.strength) is float
+    assert (during.start, during.stop) == (1, 4)
+    assert type(during.start) is int
+    adam = Adam()
+    assert with_floats([adam])[0] is adam
+
+
+def test_equal_runs_are_one_run_and_share_a_batch():
+    whole = tiny(updates=(WeightDecay(1), Adam()), lr=1)
+    point = tiny(updates=(WeightDecay(1.0), Adam()), lr=1.0)
+    assert signature(whole) == signature(point)
+    assert batch_key(whole) == batch_key(tiny(updates=(WeightDecay(0.5), Adam())))
+    snapshots = Trainer(Problem([whole], EAGER)).snapshots()
+    assert next(snapshots).step == 0
+    next(snapshots)
