@@ -17,12 +17,15 @@ from spectraledge.lab.sweep import Inline, Sweep
 
 # Decided at steps between 16 and 36, or not at all; batches of three, some of whose runs are
 # decided long before the others.
+ENDED = "ended"
 UNTIL = Decision("train_accuracy", threshold=0.5, patience=2)
 
 
 def runs(number):
     sizes = (8, 9, 10, 12)
-    return [small(seed=s, steps=60, record_every=6, batch_size=sizes[s % 4]) for s in range(number)]
+    return [
+        small(seed=s, steps=120, record_every=6, batch_size=sizes[s % 4]) for s in range(number)
+    ]
 
 
 def leftovers(root):
@@ -36,6 +39,8 @@ def hurt(root, specs, options, kills, chance):
     try:
         while killed["driver"] + killed["worker"] < kills:
             pids = until(partial(_at_work, root, driver))
+            if pids is ENDED:
+                break
             time.sleep(chance.uniform(0, 0.25))
             if chance.random() < 0.35:
                 driver.kill()
@@ -55,8 +60,8 @@ def hurt(root, specs, options, kills, chance):
 
 
 def _at_work(root, driver):
-    assert driver.exitcode is None, f"the sweep has ended, with {driver.exitcode}"
-    return workers_of(root)
+    assert driver.exitcode in (None, 0), f"the sweep has ended, with {driver.exitcode}"
+    return ENDED if driver.exitcode == 0 else workers_of(root)
 
 
 def _kill(pid):
@@ -73,7 +78,9 @@ def check(tmp_path, number, kills, seed):
     options = {"until": UNTIL, "largest_batch": 3, "save_every": 0.0, "attempts": 2 * kills}
     killed = hurt(root, specs, options, kills, random.Random(seed))
     print(f"killed: {dict(killed)}")
-    assert killed["driver"] >= kills // 5
+    # A fast machine may come to the end before the last of them.
+    assert killed["driver"] + killed["worker"] >= kills * 5 // 6
+    assert killed["driver"] >= kills // 6
     assert killed["worker"] >= kills // 3
 
     calm = plan_at(tmp_path / "calm", until=UNTIL, save_every=60.0)
@@ -95,7 +102,7 @@ def check(tmp_path, number, kills, seed):
 
 
 def test_a_sweep_survives_random_kills(tmp_path):
-    check(tmp_path, number=16, kills=24, seed=0)
+    check(tmp_path, number=20, kills=24, seed=0)
 
 
 @pytest.mark.slow
