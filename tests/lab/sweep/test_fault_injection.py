@@ -15,9 +15,9 @@ from spectraledge.lab.decision import Decision
 from spectraledge.lab.ledger import Ledger
 from spectraledge.lab.sweep import Inline, Sweep
 
+ENDED = "ended"
 # Decided at steps between 16 and 36, or not at all; batches of three, some of whose runs are
 # decided long before the others.
-ENDED = "ended"
 UNTIL = Decision("train_accuracy", threshold=0.5, patience=2)
 
 
