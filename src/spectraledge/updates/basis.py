@@ -139,7 +139,7 @@ def _ready(basis: BlockBasis) -> Tensor:
 
 
 def is_due(step: int, every: int) -> bool:
-    """Whether a basis renewed every so many steps is renewed after `step` steps."""
+    """Whether what happens every so many steps happens at `step`."""
     return step % every == 0
 
 

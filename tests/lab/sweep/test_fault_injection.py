@@ -78,9 +78,9 @@ def check(tmp_path, number, kills, seed):
     options = {"until": UNTIL, "largest_batch": 3, "save_every": 0.0, "attempts": 2 * kills}
     killed = hurt(root, specs, options, kills, random.Random(seed))
     print(f"killed: {dict(killed)}")
-    # A fast machine may come to the end before the last of them.
+    # A fast machine may come to the end before the last of them; 20 are what is promised.
     assert killed["driver"] + killed["worker"] >= kills * 5 // 6
-    assert killed["driver"] >= kills // 6
+    assert killed["driver"] >= kills // 5
     assert killed["worker"] >= kills // 3
 
     calm = plan_at(tmp_path / "calm", until=UNTIL, save_every=60.0)
