@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from functools import cache
 
 import jaxtyping
@@ -124,7 +124,13 @@ def _reference_runs():
 def every_update() -> list[type[Update]]:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return [c for c in Update.__subclasses__() if c.__module__.startswith(package.__name__)]
+    return [c for c in _below(Update) if c.__module__.startswith(package.__name__)]
+
+
+def _below(kind: type[Update]) -> list[type[Update]]:
+    """Concrete classes: those that others extend, such as `OnBasis`, are no updates themselves."""
+    found = [c for child in kind.__subclasses__() for c in (child, *_below(child))]
+    return [c for c in dict.fromkeys(found) if is_dataclass(c)]
 
 
 def spec_types() -> list[type]:

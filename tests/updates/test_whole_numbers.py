@@ -3,18 +3,16 @@
 from cases import EAGER, tiny
 from spectraledge.store import signature
 from spectraledge.training import Problem, Trainer, batch_key
-from spectraledge.updates import Adam, During, WeightDecay
-from spectraledge.updates.whole_numbers import with_floats
+from spectraledge.updates import Adam, During, RampStrength, WeightDecay
 
 
 def test_numbers_become_floats_where_floats_are_meant():
-    decay, during = with_floats([WeightDecay(2), During(WeightDecay(3), 1, 4)])
+    decay, during = WeightDecay(2), During(WeightDecay(3), 1, 4)
     assert (type(decay.strength), decay) == (float, WeightDecay(2.0))
     assert type(during.update.strength) is float
     assert (during.start, during.stop) == (1, 4)
     assert type(during.start) is int
-    adam = Adam()
-    assert with_floats([adam])[0] is adam
+    assert type(RampStrength(WeightDecay(1), at=5).at) is float
 
 
 def test_equal_runs_are_one_run_and_share_a_batch():

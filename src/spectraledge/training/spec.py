@@ -11,7 +11,6 @@ from spectraledge.tasks import ModularArithmetic, Task
 from spectraledge.training.schedule import Schedule
 from spectraledge.updates import Adam, Update, WeightDecay
 from spectraledge.updates.chain import structure
-from spectraledge.updates.whole_numbers import with_floats
 
 __all__ = ["RunSpec", "batch_key"]
 
@@ -69,9 +68,8 @@ class RunSpec:
                 )
         if not self.updates:
             raise ValueError("RunSpec: expected at least one update, got none; try (Adam(),)")
-        # Written with or without a point, a number is the same, and so is the run.
+        # Written with or without a point it is the same number, and the same run.
         object.__setattr__(self, "lr", float(self.lr))
-        object.__setattr__(self, "updates", with_floats(self.updates))
 
 
 # What may differ between the runs of one batch, besides the float fields of updates.

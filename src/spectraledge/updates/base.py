@@ -15,6 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import wraps
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -90,10 +91,27 @@ class ResolvedPerRun(ABC):
 class Update(ABC):
     """One link of a chain. Concrete updates are frozen dataclasses that nobody subclasses.
 
+    A whole number in a float field is made a float, so that ``WeightDecay(1)`` is the same run as
+    ``WeightDecay(1.0)`` and shares a batch with other strengths.
+
     An update is traceable (``compiled``) if no Python branch depends on data or on the step.
     One with ``needs_problem`` finds a `Sampled` problem under ``problem`` in its ``hyper``; it may
     draw batches with salts of its own, never the batch that the run trains on.
     """
+
+    def __init_subclass__(cls) -> None:
+        check = cls.__dict__.get("__post_init__")
+        if check is not None:
+
+            @wraps(check)
+            def checked(self: Update) -> None:
+                _make_floats(self)
+                check(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        _make_floats(self)
 
     @property
     @abstractmethod
@@ -142,6 +160,14 @@ class Update(ABC):
         clock: Clock,
     ) -> None:
         """Keep `state` up to date at a step at which a wrapper leaves the update out."""
+
+
+def _make_floats(update: Update) -> None:
+    for field in fields(update):  # type: ignore[arg-type]
+        value = getattr(update, field.name)
+        # Annotations are text, since evaluating them is postponed everywhere.
+        if field.type == "float" and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(update, field.name, float(value))
 
 
 def resolved_per_run(update: Update) -> bool:

@@ -6,6 +6,7 @@ The tensors lie in the update's state, so a run that resumes needs nothing but i
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from spectraledge.block_basis import BasisBlock, BlockBasis
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, ResolvedPerRun, State
+from spectraledge.updates.base import Clock, Groups, ResolvedPerRun, State, Update
 from spectraledge.weight_matrices import weight_matrices
 
-__all__ = ["ATTENTION", "Basis", "Span", "block_columns", "check_basis", "is_due"]
+__all__ = ["ATTENTION", "Basis", "OnBasis", "Span", "block_columns", "check_basis", "is_due"]
 
 ATTENTION = ("query", "key", "value", "attention_output")
 PREFIX = "basis/"
@@ -113,6 +114,36 @@ class Span:
     def parallel(self, state: State, vectors: Tensor) -> Tensor:
         """Part of flat vectors ``(R, P)`` inside the span."""
         return self.of(state).parallel(vectors)
+
+
+class OnBasis(Update):
+    """An update that tells directions apart; concrete ones are frozen dataclasses with a basis."""
+
+    basis: Basis
+
+    @property
+    def compiled(self) -> bool:
+        """A basis is renewed at some steps only."""
+        return False
+
+    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
+        """Where the directions lie."""
+        return {"span": Span(self.basis, layout, theta.device)}
+
+    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
+        """The directions."""
+        return self.basis.start(theta, layout)
+
+    def watch_(
+        self,
+        theta: Tensor,
+        gradient: Tensor,
+        state: State,
+        hyper: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        """Renew the basis."""
+        hyper["span"].renew_(theta, state, clock)
 
 
 def block_columns(layout: Layout, kinds: tuple[str, ...] | None) -> dict[str, Tensor]:

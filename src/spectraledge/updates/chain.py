@@ -20,7 +20,6 @@ from spectraledge.updates.base import (
     Update,
     resolved_per_run,
 )
-from spectraledge.updates.whole_numbers import with_floats
 
 __all__ = ["Chain", "Link", "chain"]
 
@@ -135,7 +134,6 @@ def chain(
     """
     if len(recipes) != theta.shape[0]:
         raise ValueError(f"expected one recipe per run, got {len(recipes)} for {theta.shape[0]}")
-    recipes = [with_floats(recipe) for recipe in recipes]
     structures = [tuple(map(structure, recipe)) for recipe in recipes]
     for run, other in enumerate(structures):
         if other != structures[0]:

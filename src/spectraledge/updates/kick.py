@@ -11,8 +11,8 @@ from torch import Tensor
 
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, Sampled, State, Update, check_range
-from spectraledge.updates.basis import Basis, Span, check_basis, is_due
+from spectraledge.updates.base import Clock, Groups, Sampled, State, check_range
+from spectraledge.updates.basis import Basis, OnBasis, check_basis, is_due
 from spectraledge.updates.random_streams import generator, run_keys
 
 __all__ = ["Kick", "KickDirection", "KickLength", "OrthogonalNoise"]
@@ -27,7 +27,7 @@ CONSTANT = 1.5e-3
 
 
 @dataclass(frozen=True)
-class Kick(Update):
+class Kick(OnBasis):
     """θ ← θ + length · u, once or again and again, with a unit vector u orthogonal to a span.
 
     Put it last: unlike the published kick, which leaves a gradient of another batch behind for
@@ -83,22 +83,13 @@ class Kick(Update):
         check_name("length", self.length, get_args(KickLength))
 
     @property
-    def compiled(self) -> bool:
-        """It acts at some steps only."""
-        return False
-
-    @property
     def needs_problem(self) -> bool:
         """Unless direction and length are independent of gradients."""
         return self.direction == "commutator" or self.length == "gradient"
 
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
-        """Where the directions lie."""
-        return {"span": Span(self.basis, layout, theta.device)}
-
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """The directions, and the key of the random stream."""
-        return self.basis.start(theta, layout) | {"key": run_keys(theta)}
+        return super().init(theta, layout, groups) | {"key": run_keys(theta)}
 
     def apply_(
         self,
@@ -123,17 +114,6 @@ class Kick(Update):
         outside = vectors - hyper["span"].parallel(state, vectors)
         _move_(theta, outside, clock.active * hyper["size"] * unit)
 
-    def watch_(
-        self,
-        theta: Tensor,
-        gradient: Tensor,
-        state: State,
-        hyper: Mapping[str, Any],
-        clock: Clock,
-    ) -> None:
-        """Renew the basis."""
-        hyper["span"].renew_(theta, state, clock)
-
     def _commutator(self, problem: Sampled, theta: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """δ of the median sample and its ‖η g_A‖, ``(R, P)`` and ``(R, 1)`` float64."""
         every = [_commutator(problem, theta, index, sample) for sample in range(self.samples)]
@@ -152,7 +132,7 @@ class Kick(Update):
 
 
 @dataclass(frozen=True)
-class OrthogonalNoise(Update):
+class OrthogonalNoise(OnBasis):
     """θ ← θ + size · n_⊥ / ‖n_⊥‖ every so many steps, with n Gaussian over all parameters.
 
     Put it last.
@@ -181,18 +161,9 @@ class OrthogonalNoise(Update):
         check_range("OrthogonalNoise", size=self.size)
         check_range("OrthogonalNoise", low=1, every=self.every)
 
-    @property
-    def compiled(self) -> bool:
-        """It acts at some steps only."""
-        return False
-
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
-        """Where the directions lie."""
-        return {"span": Span(self.basis, layout, theta.device)}
-
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """The directions, and the key of the random stream."""
-        return self.basis.start(theta, layout) | {"key": run_keys(theta)}
+        return super().init(theta, layout, groups) | {"key": run_keys(theta)}
 
     def apply_(
         self,
@@ -209,17 +180,6 @@ class OrthogonalNoise(Update):
         noise = _gaussian(state["key"], "OrthogonalNoise", clock.index, theta)
         outside = noise - hyper["span"].parallel(state, noise)
         _move_(theta, outside, clock.active * hyper["size"])
-
-    def watch_(
-        self,
-        theta: Tensor,
-        gradient: Tensor,
-        state: State,
-        hyper: Mapping[str, Any],
-        clock: Clock,
-    ) -> None:
-        """Renew the basis."""
-        hyper["span"].renew_(theta, state, clock)
 
 
 def _commutator(

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from spectraledge.linalg.names import check_name
-from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range
-from spectraledge.updates.basis import Basis, Span, check_basis, is_due
+from spectraledge.updates.base import Clock, State, Update, check_range
+from spectraledge.updates.basis import Basis, OnBasis, check_basis, is_due
 
 __all__ = ["BoostParallel", "Kept", "ProjectGradient", "ScaleGradient", "check_share", "weakened"]
 
@@ -26,7 +25,7 @@ Kept = Literal["parallel", "orthogonal"]
 
 
 @dataclass(frozen=True)
-class ProjectGradient(Update):
+class ProjectGradient(OnBasis):
     """g ← g_∥ + (1 − s) g_⊥ with g_∥ = B Bᵀ g over all parameters; or the converse.
 
     Put it after `ClipGradient` and before the optimizer; weight decay is not projected. Where a
@@ -63,19 +62,6 @@ class ProjectGradient(Update):
         check_range("ProjectGradient", low=1, every=self.every)
         check_name("keep", self.keep, get_args(Kept))
 
-    @property
-    def compiled(self) -> bool:
-        """A basis is renewed at some steps only."""
-        return False
-
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
-        """Where the directions lie."""
-        return {"span": Span(self.basis, layout, theta.device)}
-
-    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
-        """The directions."""
-        return self.basis.start(theta, layout)
-
     def apply_(
         self,
         theta: Tensor,
@@ -96,20 +82,9 @@ class ProjectGradient(Update):
         # Also where the rest is infinite: a diverged run has no finite basis.
         gradient.copy_(torch.where(strength > 0, new, gradient))
 
-    def watch_(
-        self,
-        theta: Tensor,
-        gradient: Tensor,
-        state: State,
-        hyper: Mapping[str, Any],
-        clock: Clock,
-    ) -> None:
-        """Renew the basis."""
-        hyper["span"].renew_(theta, state, clock)
-
 
 @dataclass(frozen=True)
-class BoostParallel(Update):
+class BoostParallel(OnBasis):
     """g ← g + (f − 1) g_∥: the inside of a subspace stronger, the outside as it was.
 
     The control for `ProjectGradient`: f = 1 / (1 − s) gives the same direction, and under Adam
@@ -133,19 +108,6 @@ class BoostParallel(Update):
         check_basis("BoostParallel", self.basis)
         check_range("BoostParallel", factor=self.factor)
 
-    @property
-    def compiled(self) -> bool:
-        """A basis is renewed at some steps only."""
-        return False
-
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
-        """Where the directions lie."""
-        return {"span": Span(self.basis, layout, theta.device)}
-
-    def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
-        """The directions."""
-        return self.basis.start(theta, layout)
-
     def apply_(
         self,
         theta: Tensor,
@@ -159,17 +121,6 @@ class BoostParallel(Update):
         extra = clock.active * hyper["span"].ready(state) * (hyper["factor"] - 1)
         new = gradient + extra.to(gradient.dtype) * hyper["span"].parallel(state, gradient)
         gradient.copy_(torch.where(extra != 0, new, gradient))
-
-    def watch_(
-        self,
-        theta: Tensor,
-        gradient: Tensor,
-        state: State,
-        hyper: Mapping[str, Any],
-        clock: Clock,
-    ) -> None:
-        """Renew the basis."""
-        hyper["span"].renew_(theta, state, clock)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,14 @@ from spectraledge.updates.base import (
     inner_state,
     wrapped_state,
 )
-from spectraledge.updates.basis import Basis, Span, check_basis
+from spectraledge.updates.basis import Basis, OnBasis, check_basis
 from spectraledge.updates.project_gradient import Kept, check_share, weakened
 
 __all__ = ["ProjectUpdate"]
 
 
 @dataclass(frozen=True)
-class ProjectUpdate(Update):
+class ProjectUpdate(OnBasis):
     """Δ ← Δ_∥ + (1 − s) Δ_⊥ for the displacement Δ of another update; or the converse.
 
     Around `Adam` it suppresses what `ProjectGradient` cannot, since nothing rescales the step
@@ -70,19 +70,10 @@ class ProjectUpdate(Update):
         """The part that the inner update makes."""
         return self.update.part
 
-    @property
-    def compiled(self) -> bool:
-        """A basis is renewed at some steps only."""
-        return False
-
-    def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
-        """Where the directions lie."""
-        return {"span": Span(self.basis, layout, theta.device)}
-
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """The directions, and the state of the inner update."""
         inner = self.update.init(theta, layout, groups)
-        return self.basis.start(theta, layout) | wrapped_state(inner)
+        return super().init(theta, layout, groups) | wrapped_state(inner)
 
     def apply_(
         self,
@@ -110,5 +101,5 @@ class ProjectUpdate(Update):
         clock: Clock,
     ) -> None:
         """Renew the basis; the inner update watches."""
-        hyper["span"].renew_(theta, state, clock)
+        super().watch_(theta, gradient, state, hyper, clock)
         self.update.watch_(theta, gradient, inner_state(state), hyper["update"], clock)

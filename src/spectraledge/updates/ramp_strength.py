@@ -55,7 +55,6 @@ class RampStrength(Update):
 
     def __post_init__(self) -> None:
         _check_strength("RampStrength", self.update)
-        _make_floats(self, "at", "duration", "before", "after")
         check_range("RampStrength", low=1, at=self.at)
         check_range("RampStrength", duration=self.duration, before=self.before, after=self.after)
         _check_whole("RampStrength", at=self.at, duration=self.duration)
@@ -136,7 +135,6 @@ class RampStrengthAtEvent(Update):
         _check_strength("RampStrengthAtEvent", self.update)
         check_name("quantity", self.quantity, get_args(Quantity))
         check_name("crossing", self.crossing, get_args(Crossing))
-        _make_floats(self, "threshold", "duration", "before", "after")
         check_range("RampStrengthAtEvent", low=-torch.inf, threshold=self.threshold)
         check_range("RampStrengthAtEvent", low=1, patience=self.patience)
         check_range(
@@ -225,12 +223,6 @@ def _scaled(hyper: Mapping[str, Any], since: Tensor) -> dict[str, Any]:
     # A weighted mean, not before + progress (after - before), so that both ends are exact.
     factor = hyper["before"] * (1 - progress) + hyper["after"] * progress
     return {**hyper["update"], "strength": hyper["update"]["strength"] * factor}
-
-
-def _make_floats(update: Update, *names: str) -> None:
-    """Floats are what may differ between runs; steps are written as integers."""
-    for name in names:
-        object.__setattr__(update, name, float(getattr(update, name)))
 
 
 def _check_whole(owner: str, **steps: float) -> None:
