@@ -152,6 +152,22 @@ def test_resumed_runs_measure_the_whole_trajectory(tmp_path, keep):
             np.testing.assert_equal(a, b)
 
 
+def test_a_trajectory_newly_asked_for_begins_at_the_start(tmp_path):
+    before, after = (Plan(tmp_path / "a", i, False, EAGER) for i in ((), (TrajectoryPCA(),)))
+
+    def interrupt(progress):
+        if progress.step == 10 and progress.snapshot is None:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run([SPEC], before, interrupt)
+    with pytest.warns(UserWarning, match="start again from step 0: they stand at step 8"):
+        late = run([SPEC], after)[0]
+    whole = run([SPEC], replace(after, root=tmp_path / "b"))[0]
+    np.testing.assert_equal(late.reading(TrajectoryPCA()), whole.reading(TrajectoryPCA()))
+    np.testing.assert_equal(late.curve("train_loss"), whole.curve("train_loss"))
+
+
 def test_measuring_afterwards_equals_measuring_live(tmp_path):
     live = run([SPEC], Plan(tmp_path / "a", (TrajectoryPCA(),), True, EAGER))[0]
     run([SPEC], Plan(tmp_path / "b", (), True, EAGER))

@@ -177,6 +177,11 @@ class Observer:
         self._memories: dict[str, dict[str, Any]] = {key: {} for key in self.instruments}
 
     @property
+    def needs_start(self) -> bool:
+        """Whether an instrument looks at every snapshot since the first."""
+        return self._all is not None
+
+    @property
     def window(self) -> tuple[Snapshot, ...]:
         """The snapshots kept so far, oldest first; give them to `restore` to go on later."""
         recent = tuple(self._recent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -68,7 +69,16 @@ def _start(
     with reference_runs(() if saved else specs, plan):
         trainer = Trainer(problem, record_parts=parts, state=state)
     if state is not None:
-        observer.restore(_window(saved, trainer))
+        window = _window(saved, trainer)
+        if observer.needs_start and window[0].step > 0:
+            # An instrument that looks at the whole trajectory is newly asked for.
+            warnings.warn(
+                f"{len(specs)} runs start again from step 0: they stand at step {state.step}, and "
+                "an instrument needs snapshots that they did not keep",
+                stacklevel=2,
+            )
+            return _start(specs, (), folders, plan)
+        observer.restore(window)
     resumed_at = trainer.state.step if saved else None
     keep = plan.keep_snapshots
     recorders = [
