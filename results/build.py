@@ -25,10 +25,10 @@ from spectraledge.experiments.low_rank_decay.outcomes import attempts_of, times_
 from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRUM
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import rank_curves
 from spectraledge.experiments.low_rank_decay.sizes import REDUCED
-from spectraledge.experiments.low_rank_decay.study_sections import survival_curve
 from spectraledge.experiments.run import stored_results
 from spectraledge.experiments.study import GENERALISED, Known, Study, all_studies
 from spectraledge.experiments.study_run import rows_of
+from spectraledge.experiments.study_sections import survival_curve
 from spectraledge.lab.ledger import Ledger
 from spectraledge.report import Axes, Curve, Panel, arm_colours, write_svg
 from spectraledge.series import logistic_boundary

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from experiments.planted import planted_ledger, planted_rounds
+from spectraledge.experiments.forest import Estimate, forest_figure
 from spectraledge.experiments.low_rank_decay.boundary import STUDY
 from spectraledge.experiments.low_rank_decay.boundary_claims import (
     boundary_words,
@@ -16,7 +17,6 @@ from spectraledge.experiments.low_rank_decay.boundary_estimates import ladders, 
 from spectraledge.experiments.low_rank_decay.boundary_page import boundary_page, boundary_page_of
 from spectraledge.experiments.low_rank_decay.contenders import contenders, ladder_runs
 from spectraledge.experiments.low_rank_decay.decay_arms import chain_of
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
 from spectraledge.experiments.low_rank_decay.sizes import REDUCED, size_of
 from spectraledge.experiments.low_rank_decay.tuning import Setting, grid
 from spectraledge.experiments.study import GENERALISED, Known

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.planted import planted_row
-from spectraledge.experiments.low_rank_decay.row_values import (
+from spectraledge.experiments.row_values import (
     last_value,
     mean_of,
     share_words,

@@ -7,13 +7,19 @@ measured again and its trajectory used by interventions.
 
 from __future__ import annotations
 
-from spectraledge.experiments.execution_subspace.regimes import Regime
+from collections.abc import Iterable
+from typing import ClassVar
+
+from spectraledge.experiments.base import Scale
+from spectraledge.experiments.execution_subspace.regimes import UNTIL, Regime, regime_of
+from spectraledge.experiments.study import Known, Study
 from spectraledge.instruments import (
     CommutatorDefect,
     CurvatureAlignment,
     SubspaceProjection,
     TrajectoryPCA,
 )
+from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.training import Every, RunSpec
 
@@ -25,6 +31,7 @@ __all__ = [
     "PUBLISHED_FORM",
     "SINGULAR",
     "TRAJECTORY",
+    "BaseRunStudy",
     "base_runs",
 ]
 
@@ -41,6 +48,19 @@ INSTRUMENTS: tuple[Measured, ...] = (
     (TRAJECTORY, Every(500)),
     (CurvatureAlignment(), Every(500)),
 )
+
+
+class BaseRunStudy(Study):
+    """A study of the base runs alone; concrete ones are frozen dataclasses with a page."""
+
+    until: ClassVar[Decision | None] = UNTIL
+    instruments: ClassVar[tuple[Measured, ...]] = INSTRUMENTS
+    keep_snapshots: ClassVar[bool] = True
+
+    def wanted(self, known: Known, scale: Scale) -> Iterable[RunSpec]:
+        """Every operation with and without decay; depends on nothing that is known."""
+        for runs in base_runs(regime_of(scale)).values():
+            yield from runs
 
 
 def base_runs(regime: Regime) -> dict[tuple[str, str], list[RunSpec]]:

@@ -18,9 +18,9 @@ from spectraledge.experiments.execution_subspace.training_phases import (
     median_of,
     ratio_interval,
 )
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import BAND
+from spectraledge.experiments.forest import Estimate, forest_figure
+from spectraledge.experiments.row_values import short
+from spectraledge.experiments.study_sections import BAND
 from spectraledge.lab.rows import Row
 from spectraledge.report import Figure, Reference, Section, Table
 

@@ -28,8 +28,8 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     published_onset,
 )
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import p_words
+from spectraledge.experiments.row_values import short
+from spectraledge.experiments.study_sections import p_words
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, LeadTimes
 

@@ -26,8 +26,8 @@ from spectraledge.experiments.execution_subspace.regime_provenance import (
     regime_section,
 )
 from spectraledge.experiments.execution_subspace.regimes import regime_of
-from spectraledge.experiments.low_rank_decay.study_sections import scaled_verdicts
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import scaled_verdicts
 from spectraledge.report import Page
 
 __all__ = ["TITLE", "curvature_page"]

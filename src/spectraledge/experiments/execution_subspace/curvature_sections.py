@@ -29,8 +29,8 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     leads_of,
     published_onset,
 )
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import BAND, row_curve
+from spectraledge.experiments.row_values import short
+from spectraledge.experiments.study_sections import BAND, row_curve
 from spectraledge.report import Axes, Curve, Figure, Reference, Section, Table, arm_colours, curves
 
 __all__ = ["Groups", "forms_section", "leads_section", "parts_section"]

@@ -22,7 +22,7 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     published_onset,
 )
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.low_rank_decay.row_values import share_words
+from spectraledge.experiments.row_values import share_words
 from spectraledge.report import Axes, Curve, Figure, Reference, Section, Table, Verdict, curves
 from spectraledge.series import AlarmOutcomes, Auroc
 

@@ -18,7 +18,7 @@ from spectraledge.experiments.execution_subspace.intervention_effects import (
     direction,
     family_confidence,
 )
-from spectraledge.experiments.low_rank_decay.row_values import short, status_within
+from spectraledge.experiments.row_values import short, status_within
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, mean_interval
 

@@ -38,9 +38,9 @@ from spectraledge.experiments.execution_subspace.interventions import (
 )
 from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.gather import band
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import BAND, scaled_verdicts
+from spectraledge.experiments.row_values import short
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import BAND, scaled_verdicts
 from spectraledge.report import Axes, Curve, Figure, Page, Reference, Section, Table, curves
 from spectraledge.series import mean_interval
 

@@ -20,9 +20,9 @@ from spectraledge.experiments.execution_subspace.interventions import (
     grok_stop,
     intervened,
 )
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import by_seed
+from spectraledge.experiments.row_values import short
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed
 from spectraledge.lab.rows import Row
 from spectraledge.series import Interval, Times, mean_interval, simultaneous_confidence
 

@@ -16,13 +16,13 @@ from spectraledge.experiments.execution_subspace.intervention_effects import (
     family_confidence,
     grok_times,
 )
-from spectraledge.experiments.low_rank_decay.row_values import (
+from spectraledge.experiments.row_values import (
     last_value,
     mean_of,
     share_words,
     short,
 )
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.study_sections import (
     row_curve,
     survival_curve,
     time_words,

@@ -10,8 +10,8 @@ import numpy as np
 from spectraledge.experiments.execution_subspace.defect_records import geometric_interval
 from spectraledge.experiments.execution_subspace.learning_rate_leads import Laws, RateLeads
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.low_rank_decay.row_values import share_words, short
-from spectraledge.experiments.low_rank_decay.study_sections import p_words
+from spectraledge.experiments.row_values import share_words, short
+from spectraledge.experiments.study_sections import p_words
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, proportion_interval, simultaneous_confidence
 

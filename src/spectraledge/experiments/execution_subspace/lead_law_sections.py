@@ -19,8 +19,8 @@ from spectraledge.experiments.execution_subspace.learning_rate_leads import (
     laws_of,
     rate_leads,
 )
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
-from spectraledge.experiments.low_rank_decay.row_values import short
+from spectraledge.experiments.forest import Estimate, forest_figure
+from spectraledge.experiments.row_values import short
 from spectraledge.report import Figure, Reference, Section, Table
 from spectraledge.series import Interval, PowerLaw
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from spectraledge.experiments.execution_subspace.training_phases import Cells
-from spectraledge.experiments.low_rank_decay.study_sections import row_curve
+from spectraledge.experiments.study_sections import row_curve
 from spectraledge.report import Axes, Figure, Reference, curves
 
 __all__ = ["Colours", "over_steps"]

@@ -10,39 +10,26 @@ moves along the commutators.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.execution_subspace.base_runs import INSTRUMENTS, base_runs
+from spectraledge.experiments.execution_subspace.base_runs import BaseRunStudy
 from spectraledge.experiments.execution_subspace.orthogonal_curvature_page import (
     orthogonal_curvature_page,
 )
-from spectraledge.experiments.execution_subspace.regimes import UNTIL, regime_of
-from spectraledge.experiments.study import Known, Study
-from spectraledge.lab.decision import Decision
-from spectraledge.lab.plan import Measured
+from spectraledge.experiments.study import Known
 from spectraledge.report import Page
-from spectraledge.training import RunSpec
 
 __all__ = ["STUDY", "OrthogonalCurvature"]
 
 
 @dataclass(frozen=True)
-class OrthogonalCurvature(Study):
+class OrthogonalCurvature(BaseRunStudy):
     """See the module."""
 
     name: ClassVar[str] = "execution_subspace/orthogonal_curvature"
     title: ClassVar[str] = "Is curvature orthogonal to the execution subspace?"
-    until: ClassVar[Decision | None] = UNTIL
-    instruments: ClassVar[tuple[Measured, ...]] = INSTRUMENTS
-    keep_snapshots: ClassVar[bool] = True
-
-    def wanted(self, known: Known, scale: Scale) -> Iterable[RunSpec]:
-        """Every operation with and without decay; depends on nothing that is known."""
-        for runs in base_runs(regime_of(scale)).values():
-            yield from runs
 
     def page(self, known: Known, scale: Scale) -> Page:
         """Residuals and ratios by phase, the dimension sweep, and the converse."""

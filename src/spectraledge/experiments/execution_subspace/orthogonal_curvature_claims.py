@@ -22,7 +22,7 @@ from spectraledge.experiments.execution_subspace.training_phases import (
     pooled,
 )
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.low_rank_decay.row_values import last_value, mean_of, short
+from spectraledge.experiments.row_values import last_value, mean_of, short
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, simultaneous_confidence

@@ -20,8 +20,8 @@ from spectraledge.experiments.execution_subspace.regime_provenance import regime
 from spectraledge.experiments.execution_subspace.regimes import GROKKING, UNTIL, regime_of
 from spectraledge.experiments.execution_subspace.residual_section import residual_section
 from spectraledge.experiments.execution_subspace.training_phases import PHASES, Cells
-from spectraledge.experiments.low_rank_decay.study_sections import by_seed, scaled_verdicts
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed, scaled_verdicts
 from spectraledge.report import Page, arm_colours
 from spectraledge.training import RunSpec
 

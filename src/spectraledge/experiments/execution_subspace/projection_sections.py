@@ -26,9 +26,9 @@ from spectraledge.experiments.execution_subspace.training_phases import (
     ratio_interval,
     seed_number,
 )
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words, short
-from spectraledge.experiments.low_rank_decay.study_sections import BAND
+from spectraledge.experiments.forest import Estimate, forest_figure
+from spectraledge.experiments.row_values import mean_of, share_words, short
+from spectraledge.experiments.study_sections import BAND
 from spectraledge.lab.rows import Row
 from spectraledge.report import Axes, Curve, Figure, Reference, Section, Table, curves
 

@@ -17,7 +17,7 @@ from spectraledge.experiments.execution_subspace.trajectory_shares import (
     share_at,
 )
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words
+from spectraledge.experiments.row_values import mean_of, share_words
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
 

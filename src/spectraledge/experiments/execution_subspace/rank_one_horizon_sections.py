@@ -19,9 +19,9 @@ from spectraledge.experiments.execution_subspace.trajectory_shares import (
     per_seed,
     share_at,
 )
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words
-from spectraledge.experiments.low_rank_decay.study_sections import BAND
+from spectraledge.experiments.forest import Estimate, forest_figure
+from spectraledge.experiments.row_values import mean_of, share_words
+from spectraledge.experiments.study_sections import BAND
 from spectraledge.report import Figure, Reference, Section, Table
 
 __all__ = ["horizon_sections", "run_section"]

@@ -22,9 +22,9 @@ from spectraledge.experiments.execution_subspace.trajectory_shares import (
     seed_mean,
     surviving,
 )
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words
-from spectraledge.experiments.low_rank_decay.study_sections import scaled_verdicts
+from spectraledge.experiments.row_values import mean_of, share_words
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import scaled_verdicts
 from spectraledge.report import Page, Verdict, arm_colours
 
 __all__ = ["rank_one_page", "rank_one_verdicts"]

@@ -20,9 +20,9 @@ from spectraledge.experiments.execution_subspace.trajectory_shares import (
     curve_name,
     seed_mean,
 )
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
-from spectraledge.experiments.low_rank_decay.row_values import share_words, short
-from spectraledge.experiments.low_rank_decay.study_sections import BAND, row_curve
+from spectraledge.experiments.forest import Estimate, forest_figure
+from spectraledge.experiments.row_values import share_words, short
+from spectraledge.experiments.study_sections import BAND, row_curve
 from spectraledge.report import (
     Axes,
     Curve,

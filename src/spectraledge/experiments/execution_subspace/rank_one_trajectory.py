@@ -8,37 +8,24 @@ compared over the same steps only, since the share depends on the length of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.execution_subspace.base_runs import INSTRUMENTS, base_runs
+from spectraledge.experiments.execution_subspace.base_runs import BaseRunStudy
 from spectraledge.experiments.execution_subspace.rank_one_page import rank_one_page
-from spectraledge.experiments.execution_subspace.regimes import UNTIL, regime_of
-from spectraledge.experiments.study import Known, Study
-from spectraledge.lab.decision import Decision
-from spectraledge.lab.plan import Measured
+from spectraledge.experiments.study import Known
 from spectraledge.report import Page
-from spectraledge.training import RunSpec
 
 __all__ = ["STUDY", "RankOneTrajectory"]
 
 
 @dataclass(frozen=True)
-class RankOneTrajectory(Study):
+class RankOneTrajectory(BaseRunStudy):
     """See the module."""
 
     name: ClassVar[str] = "execution_subspace/rank_one_trajectory"
     title: ClassVar[str] = "Do attention weights move along one principal component?"
-    until: ClassVar[Decision | None] = UNTIL
-    instruments: ClassVar[tuple[Measured, ...]] = INSTRUMENTS
-    keep_snapshots: ClassVar[bool] = True
-
-    def wanted(self, known: Known, scale: Scale) -> Iterable[RunSpec]:
-        """Every operation with and without decay, all seeds."""
-        for runs in base_runs(regime_of(scale)).values():
-            yield from runs
 
     def page(self, known: Known, scale: Scale) -> Page:
         """Shares beside their controls."""

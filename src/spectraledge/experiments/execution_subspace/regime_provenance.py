@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from spectraledge.experiments.execution_subspace.regimes import Regime
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import PROVENANCE, provenance_row
 from spectraledge.report import Section, Table, Verdict
 from spectraledge.training import RunSpec
 
@@ -37,9 +36,11 @@ def regime_section(
     Returns:
         The section.
     """
-    columns = ("runs", "wanted", "known", "failed", "seeds", "steps taken on average", "hours")
-    caption = "A run is stopped once its outcome is known. Hours: of computing, shared in a batch."
-    rows = [_row(known, title, runs) for title, runs in runs_by_title.items()]
+    caption = (
+        "Steps: the cap; a run is stopped once its outcome is known. Hours: of computing, with "
+        "batch-mates sharing theirs."
+    )
+    rows = [provenance_row(known, title, runs) for title, runs in runs_by_title.items()]
     model = regime.model
     text = (
         f"{SIZES[regime.name]}: pairs modulo {regime.modulus}, of which "
@@ -48,21 +49,7 @@ def regime_section(
         f"{regime.weight_decay:g} of every parameter. Accuracies are those of half of the held-out "
         f"pairs; the other half was never looked at.\n\n{fuller}"
     )
-    return Section("What was run", text, [Table(columns, rows, caption)])
-
-
-def _row(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[str | int, ...]:
-    rows = [row for spec in runs if (row := known.row(spec))]
-    taken = [row.steps_taken for row in rows if row.state != "failed"]
-    return (
-        title,
-        len(runs),
-        len(rows),
-        sum(row.state == "failed" for row in rows),
-        len({spec.seed for spec in runs}),
-        f"{np.mean(taken):.0f}" if taken else "–",
-        f"{sum(row.seconds for row in rows) / 3600:.2f}",
-    )
+    return Section("What was run", text, [Table(PROVENANCE, rows, caption)])
 
 
 def answer_words(verdicts: Sequence[Verdict], anything: bool) -> str:

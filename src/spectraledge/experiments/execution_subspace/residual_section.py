@@ -12,8 +12,8 @@ from spectraledge.experiments.execution_subspace.training_phases import (
     median_of,
     pooled,
 )
-from spectraledge.experiments.low_rank_decay.row_values import mean_of
-from spectraledge.experiments.low_rank_decay.study_sections import BAND
+from spectraledge.experiments.row_values import mean_of
+from spectraledge.experiments.study_sections import BAND
 from spectraledge.lab.rows import Row
 from spectraledge.report import Figure, Reference, Section, Table
 from spectraledge.series import Interval

@@ -28,7 +28,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     dose,
 )
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.low_rank_decay.row_values import (
+from spectraledge.experiments.row_values import (
     last_value,
     mean_of,
     share_words,

@@ -50,9 +50,9 @@ from spectraledge.experiments.execution_subspace.suppression_claims import (
     suppression_verdicts,
 )
 from spectraledge.experiments.gather import band
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import BAND, scaled_verdicts
+from spectraledge.experiments.row_values import short
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import BAND, scaled_verdicts
 from spectraledge.report import Axes, Curve, Figure, Page, Reference, Section, curves
 
 __all__ = ["suppression_page"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectraledge.experiments.execution_subspace.regimes import HELD_OUT
-from spectraledge.experiments.low_rank_decay.row_values import mean_of
+from spectraledge.experiments.row_values import mean_of
 from spectraledge.lab.rows import Row
 from spectraledge.series import Interval
 

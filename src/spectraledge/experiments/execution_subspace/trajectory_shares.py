@@ -21,9 +21,9 @@ from spectraledge.experiments.execution_subspace.regimes import (
     Regime,
 )
 from spectraledge.experiments.execution_subspace.released_shares import MATRIX_KINDS
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, value_at
-from spectraledge.experiments.low_rank_decay.study_sections import by_seed
+from spectraledge.experiments.row_values import mean_of, value_at
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed
 from spectraledge.lab.rows import Row
 from spectraledge.series import Interval, grok_step
 from spectraledge.training import RunSpec

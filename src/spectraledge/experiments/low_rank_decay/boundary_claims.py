@@ -19,7 +19,7 @@ from spectraledge.experiments.low_rank_decay.boundary_estimates import (
     planned,
 )
 from spectraledge.experiments.low_rank_decay.sizes import Size
-from spectraledge.experiments.low_rank_decay.study_sections import scaled_verdicts
+from spectraledge.experiments.study_sections import scaled_verdicts
 from spectraledge.report import Verdict
 from spectraledge.series import Boundary, Interval
 

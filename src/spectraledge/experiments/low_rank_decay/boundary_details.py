@@ -12,14 +12,14 @@ from spectraledge.experiments.low_rank_decay.decay_arms import ARMS, strengths_o
 from spectraledge.experiments.low_rank_decay.outcomes import times_of
 from spectraledge.experiments.low_rank_decay.paired_comparisons import compare, times_table
 from spectraledge.experiments.low_rank_decay.sizes import Size
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.low_rank_decay.tuning import Score, Setting, scores
+from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import (
     RULE,
     Rows,
     by_seed,
     survival_curve,
 )
-from spectraledge.experiments.low_rank_decay.tuning import Score, Setting, scores
-from spectraledge.experiments.study import Known
 from spectraledge.report import Axes, Section, Table, curves
 
 __all__ = ["edges_of", "times_section", "tuning_section"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spectraledge.experiments.forest import Estimate, forest_figure
 from spectraledge.experiments.low_rank_decay.boundary_claims import (
     boundary_words,
     difference_words,
@@ -18,7 +19,6 @@ from spectraledge.experiments.low_rank_decay.boundary_estimates import (
     planned,
 )
 from spectraledge.experiments.low_rank_decay.contenders import HEADLINE, MORE
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
 from spectraledge.experiments.low_rank_decay.sizes import Size
 from spectraledge.report import Axes, Figure, Reference, Section, Table, arm_colours
 from spectraledge.report.plots.layout import base_layout, numbers, of_arm, plain

@@ -18,8 +18,8 @@ from spectraledge.experiments.low_rank_decay.collapse_effects import (
 )
 from spectraledge.experiments.low_rank_decay.outcomes import has_generalised
 from spectraledge.experiments.low_rank_decay.paired_comparisons import Comparison, comparison_words
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words, short
-from spectraledge.experiments.low_rank_decay.study_sections import Rows
+from spectraledge.experiments.row_values import mean_of, share_words, short
+from spectraledge.experiments.study_sections import Rows
 from spectraledge.report import Verdict
 from spectraledge.series import proportion_interval
 

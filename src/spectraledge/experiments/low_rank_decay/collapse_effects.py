@@ -8,9 +8,9 @@ from math import inf
 
 from spectraledge.experiments.low_rank_decay.outcomes import generalised_at
 from spectraledge.experiments.low_rank_decay.paired_comparisons import Comparison, compare
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, value_at
-from spectraledge.experiments.low_rank_decay.study_sections import Rows, by_seed
+from spectraledge.experiments.row_values import mean_of, value_at
 from spectraledge.experiments.study import GENERALISED, Known
+from spectraledge.experiments.study_sections import Rows, by_seed
 from spectraledge.lab.rows import Row
 from spectraledge.series import Interval, first_held, proportion_interval
 from spectraledge.training import RunSpec

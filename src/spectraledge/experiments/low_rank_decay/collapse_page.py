@@ -17,13 +17,11 @@ from spectraledge.experiments.low_rank_decay.collapse_sections import (
     projection_section,
     release_section,
 )
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, short
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
 from spectraledge.experiments.low_rank_decay.sizes import size_of
-from spectraledge.experiments.low_rank_decay.study_sections import (
-    provenance_section,
-    scaled_verdicts,
-)
+from spectraledge.experiments.row_values import mean_of, short
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import scaled_verdicts
 from spectraledge.report import Page, Verdict
 
 __all__ = ["collapse_page"]

@@ -26,15 +26,15 @@ from spectraledge.experiments.low_rank_decay.paired_comparisons import (
     times_figure,
     times_table,
 )
-from spectraledge.experiments.low_rank_decay.row_values import (
+from spectraledge.experiments.row_values import (
     last_value,
     mean_of,
     share_words,
     short,
     value_at,
 )
-from spectraledge.experiments.low_rank_decay.study_sections import BAND, Rows, row_curve
 from spectraledge.experiments.study import GENERALISED
+from spectraledge.experiments.study_sections import BAND, Rows, row_curve
 from spectraledge.lab.rows import Row
 from spectraledge.report import (
     Axes,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.low_rank_decay.mirror_plateaus import LEFT, Plateau, excesses, middle
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words, status_within
+from spectraledge.experiments.row_values import mean_of, share_words, status_within
 from spectraledge.report import Verdict
 
 __all__ = ["verdicts"]

@@ -19,15 +19,11 @@ from spectraledge.experiments.low_rank_decay.mirror_plateaus import (
     middle,
     plateaus,
 )
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
 from spectraledge.experiments.low_rank_decay.sizes import size_of
-from spectraledge.experiments.low_rank_decay.study_sections import (
-    BAND,
-    provenance_section,
-    row_curve,
-    scaled_verdicts,
-)
+from spectraledge.experiments.row_values import mean_of, share_words
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import BAND, row_curve, scaled_verdicts
 from spectraledge.report import (
     Axes,
     Curve,

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from spectraledge.experiments.low_rank_decay.phase_cells import mirror_share
-from spectraledge.experiments.low_rank_decay.row_values import last_value
-from spectraledge.experiments.low_rank_decay.study_sections import Rows, by_seed
+from spectraledge.experiments.row_values import last_value
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import Rows, by_seed
 from spectraledge.series import Interval, mean_interval, simultaneous_confidence
 from spectraledge.training import RunSpec
 

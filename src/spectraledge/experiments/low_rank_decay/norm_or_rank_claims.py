@@ -21,8 +21,8 @@ from spectraledge.experiments.low_rank_decay.norm_or_rank_contrasts import (
     Measured,
 )
 from spectraledge.experiments.low_rank_decay.outcomes import times_of
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import p_words, scaled_verdicts
+from spectraledge.experiments.row_values import short
+from spectraledge.experiments.study_sections import p_words, scaled_verdicts
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
 

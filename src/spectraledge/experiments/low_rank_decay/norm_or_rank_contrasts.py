@@ -10,8 +10,8 @@ import numpy as np
 
 from spectraledge.experiments.low_rank_decay.outcomes import times_of
 from spectraledge.experiments.low_rank_decay.paired_comparisons import Comparison, compare_pairs
-from spectraledge.experiments.low_rank_decay.study_sections import Rows, by_seed
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import Rows, by_seed
 from spectraledge.series import Interval, mean_interval, restricted_mean
 from spectraledge.training import RunSpec
 

@@ -10,8 +10,8 @@ from spectraledge.experiments.low_rank_decay.norm_or_rank_sections import (
     spectrum_section,
     times_section,
 )
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
 from spectraledge.experiments.low_rank_decay.sizes import Size, size_of
-from spectraledge.experiments.low_rank_decay.study_sections import provenance_section
 from spectraledge.experiments.low_rank_decay.tuning import grid
 from spectraledge.experiments.study import Known
 from spectraledge.report import Page

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import exp, inf, log, nan
 from sys import float_info
 
-from spectraledge.experiments.low_rank_decay.forest import Estimate, forest_figure
+from spectraledge.experiments.forest import Estimate, forest_figure
 from spectraledge.experiments.low_rank_decay.norm_or_rank_contrasts import (
     ANTI,
     CLAMP,
@@ -25,8 +25,8 @@ from spectraledge.experiments.low_rank_decay.norm_or_rank_contrasts import (
 )
 from spectraledge.experiments.low_rank_decay.outcomes import times_of
 from spectraledge.experiments.low_rank_decay.paired_comparisons import Comparison, compare
-from spectraledge.experiments.low_rank_decay.row_values import last_value, mean_of, short
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.row_values import last_value, mean_of, short
+from spectraledge.experiments.study_sections import (
     BAND,
     RULE,
     p_words,

@@ -19,21 +19,21 @@ from spectraledge.experiments.low_rank_decay.paired_comparisons import (
     differences_figure,
     times_figure,
 )
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words, short
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
 from spectraledge.experiments.low_rank_decay.sizes import Size, size_of
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.low_rank_decay.tuning import tuned
+from spectraledge.experiments.row_values import mean_of, share_words, short
+from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import (
     BAND,
     RULE,
     Rows,
     by_seed,
     p_words,
-    provenance_section,
     row_curve,
     scaled_verdicts,
     time_words,
 )
-from spectraledge.experiments.low_rank_decay.tuning import tuned
-from spectraledge.experiments.study import Known
 from spectraledge.report import (
     Axes,
     Figure,

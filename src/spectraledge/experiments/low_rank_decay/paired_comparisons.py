@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spectraledge.experiments.low_rank_decay.outcomes import times_of
-from spectraledge.experiments.low_rank_decay.row_values import short
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.row_values import short
+from spectraledge.experiments.study_sections import (
     RULE,
     Rows,
     p_words,

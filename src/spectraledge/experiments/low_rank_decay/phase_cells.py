@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from spectraledge.experiments.low_rank_decay.outcomes import best_accuracy
-from spectraledge.experiments.low_rank_decay.row_values import last_value
 from spectraledge.experiments.low_rank_decay.sizes import Size
-from spectraledge.experiments.low_rank_decay.study_sections import by_seed
+from spectraledge.experiments.row_values import last_value
 from spectraledge.experiments.study import GENERALISED, Known
+from spectraledge.experiments.study_sections import by_seed
 from spectraledge.training import RunSpec
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.low_rank_decay.phase_cells import SUCCESS, Diagram
-from spectraledge.experiments.low_rank_decay.row_values import mean_of, share_words, status_within
+from spectraledge.experiments.row_values import mean_of, share_words, status_within
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, proportion_interval
 

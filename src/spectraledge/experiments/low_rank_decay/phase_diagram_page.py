@@ -22,15 +22,12 @@ from spectraledge.experiments.low_rank_decay.phase_figures import (
     published_map,
     released_map,
 )
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
 from spectraledge.experiments.low_rank_decay.released_diagram import released_value
-from spectraledge.experiments.low_rank_decay.row_values import last_value, mean_of, share_words
 from spectraledge.experiments.low_rank_decay.sizes import PUBLISHED, size_of
-from spectraledge.experiments.low_rank_decay.study_sections import (
-    by_seed,
-    provenance_section,
-    scaled_verdicts,
-)
+from spectraledge.experiments.row_values import last_value, mean_of, share_words
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed, scaled_verdicts
 from spectraledge.report import Page, Section, Table, Verdict
 from spectraledge.training import RunSpec
 

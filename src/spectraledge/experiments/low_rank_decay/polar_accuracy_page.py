@@ -13,18 +13,18 @@ from spectraledge.experiments.low_rank_decay.paired_comparisons import (
     times_figure,
     times_table,
 )
-from spectraledge.experiments.low_rank_decay.row_values import last_value, mean_of, short, value_at
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
 from spectraledge.experiments.low_rank_decay.sizes import size_of
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.low_rank_decay.tuning import Setting, tuned
+from spectraledge.experiments.row_values import last_value, mean_of, short, value_at
+from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import (
     BAND,
     Rows,
     by_seed,
-    provenance_section,
     row_curve,
     scaled_verdicts,
 )
-from spectraledge.experiments.low_rank_decay.tuning import Setting, tuned
-from spectraledge.experiments.study import Known
 from spectraledge.report import Axes, Figure, Page, Section, Verdict, arm_colours, curves
 from spectraledge.series import restricted_mean
 

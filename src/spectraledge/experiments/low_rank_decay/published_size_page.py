@@ -9,14 +9,14 @@ import numpy as np
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.low_rank_decay import published_size as study
 from spectraledge.experiments.low_rank_decay.outcomes import best_accuracy, generalised_at
-from spectraledge.experiments.low_rank_decay.study_sections import (
+from spectraledge.experiments.low_rank_decay.provenance import provenance_section
+from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import (
     BAND,
     by_seed,
-    provenance_section,
     row_curve,
     scaled_verdicts,
 )
-from spectraledge.experiments.study import Known
 from spectraledge.lab.rows import Row
 from spectraledge.report import Axes, Figure, Page, Section, Table, Verdict, arm_colours, curves
 

@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.gather import band
-from spectraledge.experiments.low_rank_decay.sizes import Size
 from spectraledge.experiments.study import GENERALISED, Known
 from spectraledge.lab.rows import Row
-from spectraledge.report import Curve, Section, Table, Verdict
+from spectraledge.report import Curve, Verdict
 from spectraledge.series import Times, kaplan_meier, restricted_mean
 from spectraledge.training import RunSpec
 
 __all__ = [
     "BAND",
+    "PROVENANCE",
     "RULE",
     "by_seed",
     "p_words",
-    "provenance_section",
+    "provenance_row",
     "row_curve",
     "scaled_verdicts",
     "survival_curve",
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+PROVENANCE = ("runs", "wanted", "known", "failed", "seeds", "steps", "taken on average", "hours")
 Rows = Mapping[int, Row]
 
 RULE = (
@@ -157,31 +158,17 @@ def survival_curve(arm: str, times: Times, budget: int) -> Curve:
     )
 
 
-def provenance_section(
-    known: Known, runs_by_title: Mapping[str, Sequence[RunSpec]], size: Size, fuller: str
-) -> Section:
-    """What was run at which size, and what more would add.
+def provenance_row(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[str | int, ...]:
+    """What was run under a title.
 
     Args:
         known: What is known.
-        runs_by_title: Runs that are wanted as far as they can be named, by what they are for.
-        size: The size of the study.
-        fuller: What a larger budget would add, in sentences.
+        title: First cell.
+        runs: Runs that are wanted, as far as they can be named.
 
     Returns:
-        The section.
+        A row below `PROVENANCE`.
     """
-    rows = [_provenance(known, title, runs) for title, runs in runs_by_title.items()]
-    columns = ("runs", "wanted", "known", "failed", "seeds", "steps", "taken on average", "hours")
-    caption = (
-        "Wanted: as far as they can be named yet. Steps: the budget; a run is stopped once its "
-        "outcome is known. Hours: computing time, with batch-mates sharing theirs."
-    )
-    text = f"{_size_words(size)}\n\n{RULE} {fuller}"
-    return Section("What was run", text, [Table(columns, rows, caption)])
-
-
-def _provenance(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[str | int, ...]:
     runs = list(dict.fromkeys(runs))
     rows = [row for spec in runs if (row := known.row(spec) or known.groundwork(spec))]
     taken = [row.steps_taken for row in rows if row.state != "failed"]
@@ -194,19 +181,4 @@ def _provenance(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[str 
         " or ".join(str(steps) for steps in sorted({spec.steps for spec in runs})) or "–",
         f"{np.mean(taken):.0f}" if taken else "–",
         f"{sum(row.seconds for row in rows) / 3600:.2f}",
-    )
-
-
-def _size_words(size: Size) -> str:
-    model = size.model
-    blocks = f"{model.layers} block" + ("s" if model.layers > 1 else "")
-    what = {
-        "smoke": "A smoke run, which shows that everything works and decides nothing",
-        "reduced": "The reduced size, chosen so that many seeds can be afforded",
-        "published": "The published size",
-    }[size.name]
-    return (
-        f"{what}: addition modulo {size.modulus} with both orders of a pair on the same side of "
-        f"the split, {blocks} of width {model.width} with QK-norm, batches of {size.batch_size}, "
-        f"Adam with learning rates tuned over {', '.join(f'{lr:g}' for lr in size.rates)}."
     )
