@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from shell import exit_code
 from spectraledge.cli import decay_flags, flags, main
 from spectraledge.cli.entry import _parse
 from spectraledge.cli.pace import Pace
@@ -241,7 +242,7 @@ def test_an_interrupted_run_says_where_it_stands_and_goes_on_exactly(tmp_path):
         if re.search(r"step +60/300", line):
             break
     _, told = interrupt(process)
-    assert process.returncode == 130, told
+    assert exit_code(process) == 130, told
     assert "Traceback" not in told
     step = int(re.search(r"go on exactly from step (\d+) of 300", told)[1])
     assert 60 <= step < 300
@@ -400,7 +401,7 @@ def test_interrupted_workers_end_with_the_command(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     _, told = interrupt(process)
-    assert process.returncode == 130, told
+    assert exit_code(process) == 130, told
     assert re.search(r"0 of \d+ runs are done, \d begun ones go on", told)
     assert "Traceback" not in told
     # The session held the command and its workers; soon nobody of it is left.

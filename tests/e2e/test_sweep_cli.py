@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from shell import exit_code
 from spectraledge.cli import main
 from spectraledge.cli.entry import _parse
 from spectraledge.experiments import study as studies
@@ -257,7 +258,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(sweep_file, tmp_
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=180)
-    assert process.returncode == 130, told
+    assert exit_code(process) == 130, told
     found = re.search(r"(\d) of 4 runs have a result, (\d) begun ones go on from", told)
     assert found[2] == "2"
     assert "To go on, run the same command again" in told
