@@ -65,6 +65,31 @@ class Transformer(nn.Module):
         return self.head(self.norm(x))[:, -1]
 
 
+class LibraryEncoder(nn.Module):
+    """The encoder of arXiv:2602.16746 out of torch's own layers, every position of every layer.
+
+    Args:
+        tokens: Size of the vocabulary.
+        length: Number of positions.
+    """
+
+    def __init__(self, tokens: int, length: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, WIDTH)
+        self.position = nn.Parameter(torch.randn(length, WIDTH) * WIDTH**-0.5)
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, 2 * WIDTH, dropout=0.0, activation="gelu", batch_first=True,
+            norm_first=True,
+        )  # fmt: skip
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, tokens)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits at position 0."""
+        x = self.encoder(self.embedding(tokens) + self.position)
+        return self.head(self.norm(x[:, 0]))
+
+
 class Pairs(Dataset):
     """Examples as Python tuples."""
 

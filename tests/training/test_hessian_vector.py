@@ -8,7 +8,7 @@ from torch.func import functional_call
 from cases import EAGER, tiny
 from spectraledge.models import PreNormEncoderSpec, ScaleInvariantDecoderSpec
 from spectraledge.tasks import ModularArithmetic
-from spectraledge.training import Problem
+from spectraledge.training import Execution, Problem
 
 ENCODER = PreNormEncoderSpec(width=4, heads=2, layers=2, mlp_width=6)
 DECODER = ScaleInvariantDecoderSpec(width=4, heads=2, mlp_width=6)
@@ -66,3 +66,26 @@ def test_equals_the_explicit_hessian(model, batch_size, monkeypatch):
         H = explicit_hessian(both, theta[run], tokens[run], labels[run])
         # Sums of about P = 500 terms in float64.
         torch.testing.assert_close(product[run], V[run] @ H, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_compiled_products_are_the_eager_ones():
+    specs = [tiny(model=ENCODER, task=TASK, seed=s, batch_size=8) for s in (0, 1)]
+    eager, compiled = Problem(specs, EAGER), Problem(specs, Execution())
+    theta = eager.initial_parameters()
+    tokens, labels = eager.batch(0)
+    V = vectors(theta, 3)
+    expected = eager.hessian_vector(theta, tokens, labels, V)
+    error = (compiled.hessian_vector(theta, tokens, labels, V) - expected).norm()
+    # Float32 sums in another order: some 1e-7 of the size each.
+    assert error < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("model", [ENCODER, DECODER], ids=["encoder", "decoder"])
+def test_does_not_depend_on_batch_mates(model):
+    both, alone = problem(model, 0, 1), problem(model, 1)
+    theta = both.initial_parameters()
+    tokens, labels = both.batch(0)
+    V = vectors(theta, 2)
+    together = both.hessian_vector(theta, tokens, labels, V)[1:]
+    assert torch.equal(together, alone.hessian_vector(theta[1:], tokens[1:], labels[1:], V[1:]))

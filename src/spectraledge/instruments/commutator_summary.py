@@ -129,5 +129,6 @@ def summary(pairs: Iterable[Commutator], attention: Tensor) -> dict[str, Tensor]
 def _fraction(bracket: Tensor, attention: Tensor) -> dict[str, Tensor]:
     if not bool(attention.any()):
         return {"attention_fraction": bracket.new_full((len(bracket),), torch.nan)}
-    inside = bracket[:, attention.to(bracket.device)].norm(dim=1)
+    # Masked by a product: gathering the columns takes ten times as long.
+    inside = (bracket * attention.to(bracket)).norm(dim=1)
     return {"attention_fraction": inside / bracket.norm(dim=1)}

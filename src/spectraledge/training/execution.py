@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
-__all__ = ["Execution", "compiled"]
+__all__ = ["Execution", "compiled", "compiled_operations"]
 
 # Ctrl-C while a library is linked leaves an empty file, which torch's cache would keep for good.
 TORN_LIBRARY = re.compile(r"(\S+\.so): (?:file too short|invalid ELF header|cannot read file data)")
@@ -89,6 +90,31 @@ def compiled(function: Callable[..., Any], execution: Execution) -> Callable[...
         _warn_once("no C++ compiler found (looked for $CXX, g++, clang++, c++)")
         return function
     return _EagerOnFailure(function)
+
+
+def compiled_operations(function: Callable[..., Any], execution: Execution) -> Callable[..., Any]:
+    """`compiled` for nestings of derivatives that the compiler cannot read.
+
+    Records the operations that `function` performs, once for each set of shapes, and compiles the
+    record.
+
+    Args:
+        function: Of tensors alone; what it performs may depend on their shapes, not their values.
+        execution: Says whether to compile, and for which device.
+
+    Returns:
+        A callable with the same meaning.
+    """
+    records: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def call(*arguments: torch.Tensor) -> Any:
+        shapes = tuple((x.shape, x.dtype) for x in arguments)
+        if shapes not in records:
+            record = make_fx(lambda *inputs: function(*inputs))(*arguments)
+            records[shapes] = compiled(record, execution)
+        return records[shapes](*arguments)
+
+    return call if execution.compile else function
 
 
 class _EagerOnFailure:

@@ -15,7 +15,7 @@ from spectraledge.models.second_derivatives import twice_differentiable
 from spectraledge.snapshots import Layout, flatten_parameters
 from spectraledge.tasks import Dataset
 from spectraledge.training.batches import draw
-from spectraledge.training.execution import Execution, compiled
+from spectraledge.training.execution import Execution, compiled, compiled_operations
 from spectraledge.training.groups import parameter_groups
 from spectraledge.training.spec import RunSpec, batch_key
 
@@ -219,6 +219,8 @@ class _Network:
         loss = partial(grad_and_value, has_aux=True)(self._loss)
         self._gradient = compiled(vmap(loss), execution)
         self._score = compiled(vmap(self._score_one), execution)
+        self._product = vmap(self._hessian_vector)
+        self._products = compiled_operations(self._product, execution)
         # Eager: compiling takes longer than the few calls that a measurement makes.
         self.logits = vmap(self._logits)
 
@@ -228,8 +230,12 @@ class _Network:
 
     @torch.no_grad()
     def hessian_vector(self, *arguments: Tensor) -> Tensor:
+        # One vector at a time is asked for too seldom to pay for a compilation of its own.
+        product = self._product if arguments[-1].shape[1] == 1 else self._products
         with twice_differentiable():
-            return vmap(self._hessian_vector)(*arguments)
+            # Run by run, so that one compiled shape serves batches of any number of runs.
+            each = zip(*(argument.split(1) for argument in arguments))
+            return torch.cat([product(*one) for one in each])
 
     @torch.no_grad()
     def score(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,11 +54,19 @@ class Adam(Update):
         clock: Clock,
     ) -> None:
         """One step, in place."""
-        beta1, beta2 = hyper["beta1"], hyper["beta2"]
-        weight1, weight2 = (1 - beta1).to(theta.dtype), (1 - beta2).to(theta.dtype)
+        numbers = _numbers(hyper, clock).to(theta.dtype)
+        weight1, keep2, weight2, step_size, root, epsilon = numbers.split(1, dim=1)
         mean, square = state["mean"], state["square"]
         mean.add_(weight1 * (gradient - mean))
-        square.mul_(beta2.to(theta.dtype)).add_(weight2 * gradient.square())
-        step_size = (clock.lr / (1 - beta1**clock.step)).to(theta.dtype)
-        root = (1 - beta2**clock.step).sqrt().to(theta.dtype)
-        theta.sub_(step_size * mean / (square.sqrt() / root + hyper["epsilon"].to(theta.dtype)))
+        square.mul_(keep2).add_(weight2 * gradient.square())
+        theta.sub_(step_size * mean / (square.sqrt() / root + epsilon))
+
+
+def _numbers(hyper: Mapping[str, Any], clock: Clock) -> Tensor:
+    """What all parameters of a run share, ``(R, 6)`` float64."""
+    # One tensor is made of them because Inductor writes a concatenation to memory; single numbers
+    # it computes again at every parameter, powers included, which takes most of the step's time.
+    beta1, beta2 = hyper["beta1"], hyper["beta2"]
+    step_size = clock.lr / (1 - beta1**clock.step)
+    root = (1 - beta2**clock.step).sqrt()
+    return torch.cat([1 - beta1, beta2, 1 - beta2, step_size, root, hyper["epsilon"]], dim=1)
