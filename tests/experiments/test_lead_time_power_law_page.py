@@ -150,6 +150,11 @@ def test_the_sweep_has_all_seeds_and_no_slow_regime():
         rates_of(SLOW)
 
 
+def test_the_lowest_published_rate_has_one_seed():
+    seeds = {lr: len(own) for (lr, _), own in learning_rate_runs(PUBLISHED).items()}
+    assert seeds == {1e-4: 1, 3e-4: 3, 1e-3: 3, 3e-3: 3, 1e-2: 3}
+
+
 def test_bracket_onset_reads_the_planted_rise():
     truth = Truth(grok=3000, onset=1500)
     rows = planted_defects(STUDY.wanted(NOTHING, "demo"), lambda spec: truth)

@@ -39,6 +39,7 @@ __all__ = [
     "RANDOM_WHOLE",
     "SCALED",
     "dose",
+    "random_dose",
 ]
 
 DOSES = (0.25, 0.5, 0.75, 1.0)
@@ -54,8 +55,13 @@ def dose(strength: float) -> str:
     return f"trajectory, s = {strength:g}"
 
 
+def random_dose(strength: float) -> str:
+    """Name of the arm of suppression on the published random basis at a strength."""
+    return f"random, s = {strength:g}"
+
+
 PRIMARY = dose(STRENGTH)
-RANDOM, RANDOM_WHOLE = "random, s = 0.75", "random, s = 1"
+RANDOM, RANDOM_WHOLE = random_dose(STRENGTH), random_dose(1.0)
 RANDOM_MATCHED = "random in attention, s = 0.75"
 AMPLIFIED, SCALED = "inside × 4", "everything × 1/4"
 OWN_PAST, INITIAL = "own past, s = 0.75", "initial weights, s = 0.75"
@@ -104,8 +110,6 @@ def _decay_inside(place: Place) -> tuple[Update, ...]:
 
 
 CONTROLS: Chains = MappingProxyType({
-    RANDOM: _suppress(_random),
-    RANDOM_WHOLE: _suppress(_random, 1.0),
     RANDOM_MATCHED: _suppress(_random_matched),
     AMPLIFIED: _on_gradient(lambda p: BoostParallel(p.basis, 1 / (1 - STRENGTH))),
     SCALED: _on_gradient(lambda p: ScaleGradient(1 - STRENGTH)),
@@ -116,5 +120,7 @@ CONTROLS: Chains = MappingProxyType({
     DECAY_INSIDE: _decay_inside,
 })  # fmt: skip
 CHAINS: Chains = MappingProxyType(
-    {dose(strength): _suppress(_trajectory, strength) for strength in DOSES} | dict(CONTROLS)
+    {dose(strength): _suppress(_trajectory, strength) for strength in DOSES}
+    | {random_dose(strength): _suppress(_random, strength) for strength in DOSES}
+    | dict(CONTROLS)
 )

@@ -44,6 +44,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     RANDOM_WHOLE,
     SCALED,
     dose,
+    random_dose,
 )
 from spectraledge.experiments.execution_subspace.suppression_claims import (
     PUBLISHED,
@@ -159,7 +160,7 @@ def _dose_figure(operation: str, arms: Arms, budget: int) -> Figure | None:
     """Step of grokking relative to the ordinary run of the seed, over the strength."""
     lines = {
         TRAJECTORY: {0.0: BASELINE} | {s: dose(s) for s in DOSES},
-        RANDOMLY: {0.0: BASELINE, 0.75: RANDOM, 1.0: RANDOM_WHOLE},
+        RANDOMLY: {0.0: BASELINE} | {s: random_dose(s) for s in DOSES},
         RANDOM_MATCHED.partition(",")[0]: {0.0: BASELINE, 0.75: RANDOM_MATCHED},
         AMPLIFIED: {0.0: BASELINE, 0.75: AMPLIFIED},
         SCALED: {0.0: BASELINE, 0.75: SCALED},
