@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from spectraledge.experiments.execution_subspace.base_runs import EXACT, PUBLISHED_FORM
 from spectraledge.experiments.execution_subspace.regimes import HELD_OUT, Regime
+from spectraledge.instruments import CurvatureAlignment, TrajectoryPCA
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.training import Every, RunSpec
@@ -19,7 +20,12 @@ from spectraledge.training import Every, RunSpec
 __all__ = ["INSTRUMENTS", "UNTIL", "learning_rate_runs", "rates_of"]
 
 # The cadence of the runs differs, so the instruments measure whatever is recorded.
-INSTRUMENTS: tuple[Measured, ...] = ((EXACT, Every(1)), (PUBLISHED_FORM, Every(1)))
+INSTRUMENTS: tuple[Measured, ...] = (
+    (EXACT, Every(1)),
+    (PUBLISHED_FORM, Every(1)),
+    (TrajectoryPCA(components=5), Every(1)),
+    (CurvatureAlignment(), Every(1)),
+)
 UNTIL = Decision(HELD_OUT, threshold=0.98, patience=3, further=500)
 
 # Records, and steps of a run, times the learning rate; so 100 and 6000 steps at 1e-3.
