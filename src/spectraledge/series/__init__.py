@@ -60,6 +60,7 @@ from spectraledge.series.records import Records
 from spectraledge.series.restricted_mean import restricted_mean, restricted_mean_difference
 from spectraledge.series.shuffled_onsets import ShuffledOnsets, shuffled_onsets
 from spectraledge.series.survival import SurvivalCurve, Times, kaplan_meier, median_time
+from spectraledge.series.turnover import turnover_step
 
 __all__ = [
     "GROK_RULES",
@@ -125,4 +126,5 @@ __all__ = [
     "sign_test",
     "simultaneous_confidence",
     "time_ratio",
+    "turnover_step",
 ]

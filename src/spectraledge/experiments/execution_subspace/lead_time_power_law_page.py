@@ -10,6 +10,10 @@ from spectraledge.experiments.execution_subspace.lead_law_sections import (
     leads_section,
     onsets_section,
 )
+from spectraledge.experiments.execution_subspace.learning_rate_geometry import geometry_verdicts
+from spectraledge.experiments.execution_subspace.learning_rate_geometry_section import (
+    geometry_section,
+)
 from spectraledge.experiments.execution_subspace.learning_rate_leads import laws_of, rate_leads
 from spectraledge.experiments.execution_subspace.learning_rate_runs import learning_rate_runs
 from spectraledge.experiments.execution_subspace.regime_provenance import (
@@ -43,7 +47,7 @@ def lead_time_power_law_page(known: Known, scale: Scale) -> Page:
     found = [run for own in runs.values() for run in defect_runs(known, own)]
     leads = rate_leads(found, onset="published", grok="grok_90")
     laws = laws_of(leads)
-    verdicts = scaled_verdicts(law_verdicts(leads, laws), scale)
+    verdicts = scaled_verdicts([*law_verdicts(leads, laws), *geometry_verdicts(found)], scale)
     titles = {f"lr {lr:g}, {operation}": own for (lr, operation), own in runs.items()}
     return Page(
         title=TITLE,
@@ -53,6 +57,7 @@ def lead_time_power_law_page(known: Known, scale: Scale) -> Page:
             leads_section(found),
             laws_section(found, leads, laws),
             onsets_section(leads, laws),
+            geometry_section(found),
             regime_section(known, titles, regime, FULLER),
         ],
     )
