@@ -207,6 +207,6 @@ def _cadence(found: RateLeads) -> Verdict:
         "Onsets are later than the earliest one that the records can show",
         "the cadence is 100 steps at every learning rate, so from 200",
         f"Share of onsets on the earliest record; holds below {LIMITED:g}, fails above. Here a "
-        "record is 0.1/lr steps, and at least ten.",
+        "record is 0.1/lr steps, at least ten, and twenty at the published size.",
         known,
     )

@@ -19,7 +19,7 @@ from spectraledge.lab.decision import Decision
 from spectraledge.models import PreNormEncoderSpec
 from spectraledge.tasks import ModularArithmetic
 from spectraledge.training import RunSpec
-from spectraledge.updates import Adam, ClipGradient, Update, WeightDecay
+from spectraledge.updates import SGD, Adam, ClipGradient, Update, WeightDecay
 
 __all__ = [
     "GROKKING",
@@ -63,6 +63,7 @@ class Regime:
         record_every: Steps between two records, measurements and snapshots.
         seeds: Seeds; a seed gives initial weights, batches and the split.
         operations: Operations of the task.
+        momentum: Of SGD in place of Adam; None for Adam.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Regime:
     record_every: int
     seeds: tuple[int, ...]
     operations: tuple[str, ...] = OPERATIONS
+    momentum: float | None = None
 
     def task(self, operation: str) -> ModularArithmetic:
         """An operation on two tokens, with the published split."""
@@ -94,19 +96,19 @@ class Regime:
         weight_decay: float | None = None,
         after: tuple[Update, ...] = (),
     ) -> tuple[Update, ...]:
-        """Clipping, what comes before Adam, decay, Adam, and what comes after.
+        """Clipping, what comes before the optimizer, decay, optimizer, and what comes after.
 
         Args:
-            *before: Updates between clipping and Adam, where the published interventions act.
+            *before: Updates before the optimizer, where the published interventions act.
             weight_decay: Strength; the regime's own if None.
-            after: Updates after Adam.
+            after: Updates after the optimizer.
 
         Returns:
             The update chain.
         """
         decay = self.weight_decay if weight_decay is None else weight_decay
-        links = (WeightDecay(decay, on="all"), Adam(beta2=self.beta2))
-        return (ClipGradient(1.0), *before, *links, *after)
+        optimizer = Adam(beta2=self.beta2) if self.momentum is None else SGD(self.momentum)
+        return (ClipGradient(1.0), *before, WeightDecay(decay, on="all"), optimizer, *after)
 
     def runs(
         self,

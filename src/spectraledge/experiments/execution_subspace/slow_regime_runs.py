@@ -47,7 +47,7 @@ __all__ = [
 OPERATION = "add"
 # Of the published runs, which generalise after 550,000 and 585,000 steps, only the beginning is
 # run. With a later horizon and the same folder of runs they are taken up where they stopped.
-HORIZON = 40_000
+HORIZON = 25_000
 UNTIL = Decision(HELD_OUT, threshold=0.98, patience=3, further=2000, horizon=HORIZON)
 
 SLOW_PCA = TrajectoryPCA(components=5, weight_decay=0.1)
