@@ -74,11 +74,24 @@ def test_compiled_products_are_the_eager_ones():
     eager, compiled = Problem(specs, EAGER), Problem(specs, Execution())
     theta = eager.initial_parameters()
     tokens, labels = eager.batch(0)
-    V = vectors(theta, 3)
-    expected = eager.hessian_vector(theta, tokens, labels, V)
-    error = (compiled.hessian_vector(theta, tokens, labels, V) - expected).norm()
-    # Float32 sums in another order: some 1e-7 of the size each.
-    assert error < 1e-5 * expected.norm()
+    for count in (1, 3, 4, 6):  # one alone, padded, whole, and in two calls
+        V = vectors(theta, count)
+        expected = eager.hessian_vector(theta, tokens, labels, V)
+        error = (compiled.hessian_vector(theta, tokens, labels, V) - expected).norm()
+        # Float32 sums in another order: some 1e-7 of the size each.
+        assert error < 1e-5 * expected.norm()
+
+
+def test_any_number_of_vectors_is_the_same_as_one_at_a_time():
+    both = problem(ENCODER, 0, 1)
+    theta = both.initial_parameters()
+    tokens, labels = both.batch(0)
+    V = vectors(theta, 6)
+    single = [both.hessian_vector(theta, tokens, labels, V[:, k : k + 1]) for k in range(6)]
+    # Float32 products in stacks of other sizes.
+    torch.testing.assert_close(
+        both.hessian_vector(theta, tokens, labels, V), torch.cat(single, 1), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("model", [ENCODER, DECODER], ids=["encoder", "decoder"])

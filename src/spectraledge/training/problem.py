@@ -23,6 +23,8 @@ __all__ = ["Problem"]
 
 # Large enough to amortise dispatch, small enough that activations stay in the L2/L3 caches.
 EVALUATION_CHUNK = 512
+# Hessian-vector products of one compiled call; five shared batches ask for four each.
+VECTORS = 4
 
 
 class Problem:
@@ -219,6 +221,7 @@ class _Network:
         loss = partial(grad_and_value, has_aux=True)(self._loss)
         self._gradient = compiled(vmap(loss), execution)
         self._score = compiled(vmap(self._score_one), execution)
+        self.compile = execution.compile
         self._product = vmap(self._hessian_vector)
         self._products = compiled_operations(self._product, execution)
         # Eager: compiling takes longer than the few calls that a measurement makes.
@@ -229,13 +232,26 @@ class _Network:
         return gradient, loss, accuracy
 
     @torch.no_grad()
-    def hessian_vector(self, *arguments: Tensor) -> Tensor:
-        # One vector at a time is asked for too seldom to pay for a compilation of its own.
-        product = self._product if arguments[-1].shape[1] == 1 else self._products
+    def hessian_vector(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
+    ) -> Tensor:
+        # Run by run and few vectors at a time, so that one compiled shape serves all.
         with twice_differentiable():
-            # Run by run, so that one compiled shape serves batches of any number of runs.
-            each = zip(*(argument.split(1) for argument in arguments))
-            return torch.cat([product(*one) for one in each])
+            runs = zip(theta.split(1), tokens.split(1), labels.split(1), vectors.split(1))
+            return torch.cat([
+                torch.cat([self._few_products(at, x, y, few) for few in own.split(VECTORS, 1)], 1)
+                for at, x, y, own in runs
+            ])  # fmt: skip
+
+    def _few_products(
+        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
+    ) -> Tensor:
+        count = vectors.shape[1]
+        # One vector alone is asked for too seldom to pay for a compilation of its own.
+        if count == 1 or not self.compile:
+            return self._product(theta, tokens, labels, vectors)
+        padded = F.pad(vectors, (0, 0, 0, VECTORS - count))
+        return self._products(theta, tokens, labels, padded)[:, :count]
 
     @torch.no_grad()
     def score(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
