@@ -110,9 +110,9 @@ def _decay_inside(place: Place) -> tuple[Update, ...]:
 
 
 CONTROLS: Chains = MappingProxyType({
-    RANDOM_MATCHED: _suppress(_random_matched),
     AMPLIFIED: _on_gradient(lambda p: BoostParallel(p.basis, 1 / (1 - STRENGTH))),
     SCALED: _on_gradient(lambda p: ScaleGradient(1 - STRENGTH)),
+    RANDOM_MATCHED: _suppress(_random_matched),
     "same norm, s = 0.75": _suppress(_trajectory, match_norm=True),
     OWN_PAST: _suppress(lambda p: PastBasis(every=p.regime.record_every)),
     INITIAL: _suppress(lambda p: InitialBasis()),
@@ -121,6 +121,6 @@ CONTROLS: Chains = MappingProxyType({
 })  # fmt: skip
 CHAINS: Chains = MappingProxyType(
     {dose(strength): _suppress(_trajectory, strength) for strength in DOSES}
-    | {random_dose(strength): _suppress(_random, strength) for strength in DOSES}
     | dict(CONTROLS)
+    | {random_dose(strength): _suppress(_random, strength) for strength in DOSES}
 )
