@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spectraledge.decay import LowRankDecay, low_rank_decay_
     from spectraledge.instruments import (
         DecayGeometry,
+        FourierStructure,
         Probe,
         TrajectoryPCA,
         WeightSpectrum,
@@ -43,6 +44,7 @@ else:
 
 __all__ = [
     "DecayGeometry",
+    "FourierStructure",
     "LowRankDecay",
     "Probe",
     "TrajectoryPCA",

@@ -11,7 +11,7 @@ import torch
 
 import spectraledge.instruments as package
 from cases import EAGER, TINY_MODEL, tiny
-from spectraledge.instruments import Instrument, Observer, Window, instrument_key
+from spectraledge.instruments import FourierStructure, Instrument, Observer, Window, instrument_key
 from spectraledge.snapshots import Snapshot
 from spectraledge.store.tensors import tensors_from_bytes, tensors_to_bytes
 from spectraledge.training import Problem, Trainer
@@ -36,6 +36,8 @@ KINDS = every_instrument()
 VARIANTS = [kind() for kind in KINDS] + [
     kind(heads=MODEL.heads) for kind in KINDS if "heads" in {f.name for f in fields(kind)}
 ]
+# The tokens of the numbers alone, in an even and an odd number.
+VARIANTS += [FourierStructure(modulus=7), FourierStructure(modulus=7, order="discrete_logarithm")]
 each = pytest.mark.parametrize("instrument", VARIANTS, ids=instrument_key)
 
 

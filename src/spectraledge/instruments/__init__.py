@@ -13,6 +13,7 @@ from spectraledge.instruments.commutator_defect import CommutatorDefect
 from spectraledge.instruments.curvature import Curvature, curvature_of
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
+from spectraledge.instruments.fourier_structure import FourierStructure
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.probe import Probe
 from spectraledge.instruments.saved_trajectory import TrajectoryReading, trajectory_of
@@ -35,6 +36,7 @@ __all__ = [
     "DecayGeometry",
     "DefectReading",
     "Differentiable",
+    "FourierStructure",
     "Instrument",
     "Observer",
     "Output",

@@ -10,6 +10,11 @@ from spectraledge.linalg.fourier_alignment import (
     token_fourier_basis,
     value_output_token_circuit,
 )
+from spectraledge.linalg.fourier_nulls import (
+    expected_frequency_measures,
+    isotropic_concentration,
+    rotated_concentration,
+)
 from spectraledge.linalg.geometry import (
     angular_step,
     radial_part,
@@ -130,6 +135,7 @@ __all__ = [
     "expanding_window_sizes",
     "expected_cosine",
     "expected_cosine_approximate",
+    "expected_frequency_measures",
     "expected_norm_share",
     "expected_share",
     "explained_variance",
@@ -143,6 +149,7 @@ __all__ = [
     "gram_without_decayed_start",
     "gram_without_start",
     "halley",
+    "isotropic_concentration",
     "lanczos",
     "lazy_trajectory_products",
     "matched_points",
@@ -173,6 +180,7 @@ __all__ = [
     "regrow_margin",
     "remaining_fractions",
     "rolling_windows",
+    "rotated_concentration",
     "sampled_null_shares",
     "share_interval",
     "share_quantile",
