@@ -173,6 +173,7 @@ class Sweep(Command):
         return Plan(
             self.root,
             instruments=goal.instruments,
+            keep_snapshots=goal.keep_snapshots,
             execution=Execution(self.device, self.compile, self.threads),
             largest_batch=self.largest_batch,
             until=stage.until,

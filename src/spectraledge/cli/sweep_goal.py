@@ -33,12 +33,14 @@ class Goal:
             is known, and when the outcome of a run is known.
         instruments: What to measure.
         module: Module of the file that defines it, None for a study.
+        keep_snapshots: Whether to save all parameters at every recorded step.
     """
 
     title: str
     stages: tuple[Stage, ...]
     instruments: tuple[Measured, ...]
     module: ModuleType | None = None
+    keep_snapshots: bool = False
 
 
 def find_goal(what: str, scale: str) -> Goal:
@@ -79,7 +81,8 @@ def goal_of_study(study: Study, scale: Any) -> Goal:
 
     groundwork, main = stages(study, scale)
     parts = (groundwork, main) if groundwork.wanted(Ledger()) else (main,)
-    return Goal(f"{study.name} ({scale}): {study.title}", parts, study.instruments)
+    title = f"{study.name} ({scale}): {study.title}"
+    return Goal(title, parts, study.instruments, keep_snapshots=study.keep_snapshots)
 
 
 def _goal_of_file(path: Path) -> Goal:
@@ -92,7 +95,8 @@ def _goal_of_file(path: Path) -> Goal:
     module = _imported(path)
     stage = Stage(_until(path, getattr(module, "UNTIL", None)), _wanted(path, module))
     instruments = _instruments(path, getattr(module, "INSTRUMENTS", ()))
-    return Goal(str(path), (stage,), instruments, module)
+    keep = bool(getattr(module, "KEEP_SNAPSHOTS", False))
+    return Goal(str(path), (stage,), instruments, module, keep)
 
 
 def _imported(path: Path) -> ModuleType:
@@ -161,12 +165,12 @@ def _until(path: Path, until: Any) -> Decision | None:
 
 
 def _instruments(path: Path, instruments: Any) -> tuple[Measured, ...]:
-    from spectraledge.instruments import Instrument
+    from spectraledge.instruments import Measurement
     from spectraledge.training import Cadence
 
     def is_one(item: Any) -> bool:
         pair = isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Cadence)
-        return isinstance(item[0] if pair else item, Instrument)
+        return isinstance(item[0] if pair else item, Measurement)
 
     several = isinstance(instruments, list | tuple)
     wrong = [item for item in instruments if not is_one(item)] if several else [instruments]

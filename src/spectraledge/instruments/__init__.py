@@ -3,6 +3,7 @@
 from spectraledge.instruments.base import (
     Differentiable,
     Instrument,
+    Measurement,
     Observer,
     Output,
     Window,
@@ -14,6 +15,7 @@ from spectraledge.instruments.curvature import Curvature, curvature_of
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
 from spectraledge.instruments.fourier_structure import FourierStructure
+from spectraledge.instruments.hindsight import Hindsight
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.probe import Probe
 from spectraledge.instruments.saved_trajectory import TrajectoryReading, trajectory_of
@@ -28,6 +30,7 @@ from spectraledge.instruments.subspace_projection import (
 )
 from spectraledge.instruments.trajectory_pca import TrajectoryPCA
 from spectraledge.instruments.weight_spectrum import WeightSpectrum
+from spectraledge.instruments.whole_run_projection import WholeRunProjection
 
 __all__ = [
     "CommutatorDefect",
@@ -37,7 +40,9 @@ __all__ = [
     "DefectReading",
     "Differentiable",
     "FourierStructure",
+    "Hindsight",
     "Instrument",
+    "Measurement",
     "Observer",
     "Output",
     "Probe",
@@ -47,6 +52,7 @@ __all__ = [
     "TrajectoryPCA",
     "TrajectoryReading",
     "WeightSpectrum",
+    "WholeRunProjection",
     "Window",
     "commutator_defect_of",
     "curvature_of",

@@ -18,7 +18,15 @@ from torch import Tensor
 
 from spectraledge.snapshots import Layout, Snapshot
 
-__all__ = ["Differentiable", "Instrument", "Observer", "Output", "Window", "instrument_key"]
+__all__ = [
+    "Differentiable",
+    "Instrument",
+    "Measurement",
+    "Observer",
+    "Output",
+    "Window",
+    "instrument_key",
+]
 
 
 @runtime_checkable
@@ -93,26 +101,33 @@ class Window:
         return self.snapshots[-2] if len(self.snapshots) > 1 else None
 
 
-class Instrument(ABC):
-    """A measurement. Concrete instruments are frozen dataclasses that nobody subclasses.
+class Measurement(ABC):
+    """What is measured, whenever it can be: by an `Instrument`, or a `Hindsight`.
 
-    ``name`` identifies the instrument; ``history`` is how many snapshots it looks at, None for all
-    since the first, of which those before the newest come without parts and metrics; ``parts``
-    are the parts of the displacement to record if some update makes them, and what depends on
-    parts that nobody recorded is NaN; ``needs_problem`` says whether it evaluates the model;
-    ``outputs`` documents every array that `measure` returns. Shapes never change: an instrument
-    that has too little history yet returns NaN.
+    ``name`` identifies it; ``needs_problem`` says whether it evaluates the model; ``outputs``
+    documents every array of a reading.
     """
 
     name: ClassVar[str]
-    history: ClassVar[int | None] = 1
-    parts: ClassVar[frozenset[str]] = frozenset()
     needs_problem: ClassVar[bool] = False
     outputs: ClassVar[Mapping[str, Output]]
 
     @abstractmethod
     def labels(self, window: Window) -> Mapping[str, Sequence[str]]:
         """Names of the entries along each labelled axis, e.g. matrix names."""
+
+
+class Instrument(Measurement):
+    """A measurement of a run so far. Concrete ones are frozen dataclasses that nobody subclasses.
+
+    ``history`` is how many snapshots it looks at, None for all since the first, of which those
+    before the newest come without parts and metrics; ``parts`` are the parts of the displacement
+    to record if some update makes them, and what depends on parts that nobody recorded is NaN.
+    Shapes never change: an instrument that has too little history yet returns NaN.
+    """
+
+    history: ClassVar[int | None] = 1
+    parts: ClassVar[frozenset[str]] = frozenset()
 
     def parts_of(self, layout: Layout) -> Iterable[str]:
         """Parameters whose parts it needs; all, unless an instrument says otherwise."""
@@ -123,11 +138,11 @@ class Instrument(ABC):
         """Arrays ``(R, *axes)`` float64 on the CPU, one per entry of ``outputs``."""
 
 
-def instrument_key(instrument: Instrument) -> str:
+def instrument_key(instrument: Measurement) -> str:
     """Name of an instrument with its own fields, the key of its readings.
 
     Args:
-        instrument: An instrument.
+        instrument: An instrument, or what is measured in hindsight.
 
     Returns:
         ``name`` or ``name(field=value, ...)`` with the fields that differ from their default.

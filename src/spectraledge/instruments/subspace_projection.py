@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -52,7 +52,7 @@ class SubspaceProjection(Instrument):
             the published 1.8 to 2.9); ``trajectory``, leading principal directions of the
             snapshots up to now; ``gradient``, leading singular directions of the mean gradient
             of the measuring batches, the trivial comparison. The published trajectory basis uses
-            the whole run, hence the future: `whole_run_projections`.
+            the whole run, hence the future: `WholeRunProjection`.
         components: Directions per matrix of the headline numbers, >= 1.
         sweep: Directions per matrix of the dimension sweep, each >= 1; a matrix with fewer gives
             all of its own.
@@ -179,20 +179,24 @@ class SubspaceProjection(Instrument):
 
 
 def whole_run_projections(
-    instrument: SubspaceProjection, snapshots: Sequence[Snapshot], problem: Differentiable
+    instrument: SubspaceProjection,
+    snapshots: Sequence[Snapshot],
+    problem: Differentiable,
+    steps: Collection[int] | None = None,
 ) -> list[dict[str, Tensor]]:
     """Readings on the published basis: principal directions of the whole run's trajectory.
 
     At each snapshot this basis knows the snapshots that come after it. Live measurement cannot,
-    so it is a function of a finished run.
+    so it is a function of a finished run; `WholeRunProjection` has the laboratory ask for it.
 
     Args:
         instrument: With ``basis="trajectory"``; the published one has ``components=2``.
         snapshots: The whole run, oldest first.
         problem: The problem it was trained on.
+        steps: At which snapshots to measure, all if None; the basis is that of all.
 
     Returns:
-        What the instrument measures, at every snapshot.
+        What the instrument measures, at every such snapshot.
 
     Raises:
         ValueError: If the instrument has another basis.
@@ -209,5 +213,7 @@ def whole_run_projections(
         (s.parameters for s in snapshots), whole.now.layout, instrument.kinds, instrument.most
     )
     return [
-        instrument.readings(instrument.brackets(Window((s,), problem))[0], basis) for s in snapshots
+        instrument.readings(instrument.brackets(Window((s,), problem))[0], basis)
+        for s in snapshots
+        if steps is None or s.step in steps
     ]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spectraledge.instruments import Instrument, Window, instrument_key
+from spectraledge.instruments import Measurement, Window, instrument_key
 from spectraledge.models import ModelSpec
 from spectraledge.snapshots import Layout, Snapshot
 from spectraledge.store import RunFolder
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 DIGITS = 5
 
 
-def curve_prefixes(instruments: Sequence[Instrument]) -> dict[Instrument, str]:
+def curve_prefixes(instruments: Sequence[Measurement]) -> dict[Measurement, str]:
     """What the curves of each instrument begin with.
 
     Args:
@@ -46,7 +46,7 @@ def curve_prefixes(instruments: Sequence[Instrument]) -> dict[Instrument, str]:
 
 
 def reading_curves(
-    spec: RunSpec, folder: RunFolder, instrument: Instrument, prefix: str
+    spec: RunSpec, folder: RunFolder, instrument: Measurement, prefix: str
 ) -> dict[str, Array]:
     """Curves of what an instrument measured.
 
@@ -93,7 +93,7 @@ def rounded(values: Array) -> Array:
 
 
 def _labels(
-    spec: RunSpec, instrument: Instrument, axes: Sequence[str], shape: Sequence[int]
+    spec: RunSpec, instrument: Measurement, axes: Sequence[str], shape: Sequence[int]
 ) -> Iterator[str]:
     """Names of the entries of an array, in its order."""
     known = instrument.labels(Window((_first_snapshot(spec),)))

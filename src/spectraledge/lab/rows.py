@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectraledge.lab.decision import Decision
+from spectraledge.lab.measure import is_measured
 from spectraledge.lab.names import run_name
-from spectraledge.lab.plan import Plan, bare
+from spectraledge.lab.plan import Plan, bare, with_cadence
 from spectraledge.lab.reading_curves import curve_prefixes, reading_curves, rounded
 from spectraledge.store import DamagedError, RunFolder, canonical_json, signature
 from spectraledge.training import RunSpec
@@ -183,13 +184,9 @@ def _is_kept(name: str) -> bool:
 def _lacks_reading(folder: RunFolder, plan: Plan, curves: Mapping[str, Array]) -> bool:
     """Whether an instrument whose turn came has measured nothing, e.g. as nobody asked it to."""
     for measured in plan.instruments:
-        due = measured[1] if isinstance(measured, tuple) else _always
+        _, due = with_cadence(measured)
         if not any(due(int(step)) for step in curves["step"]):
             continue
-        if not folder.has_reading(bare(measured)):
+        if not is_measured(folder, measured, plan.until):
             return True
     return False
-
-
-def _always(step: int) -> bool:
-    return True

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 from spectraledge.lab.decision import Decision
-from spectraledge.lab.measure import measure_saved
-from spectraledge.lab.plan import Display, Plan, Progress, bare
+from spectraledge.lab.measure import is_measured, measure_saved
+from spectraledge.lab.plan import Display, Measured, Plan, Progress, bare, in_hindsight
 from spectraledge.lab.recorder import Saved, read_saved
 from spectraledge.lab.results import RunResult
 from spectraledge.lab.training_session import train_batch
@@ -69,6 +69,16 @@ def run_batch(specs: Sequence[RunSpec], plan: Plan, display: Display | None = No
         missing = [spec for spec in specs if not _is_complete(spec, folders[spec], plan)]
         for group, saved in _by_checkpoint(missing, folders):
             _train_or_fail(group, saved, folders, plan, display)
+        if in_hindsight(plan.instruments):
+            for spec in missing:
+                _measure_complete(spec, folders[spec], plan)
+
+
+def _measure_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> None:
+    """What can be told of a run only now; killed before, `_is_complete` makes up for it."""
+    state = folder.status(thorough=False).state
+    if state == "done" or (state == "partial" and is_decided(folder, plan.until)):
+        _measure_missing(spec, folder, plan)
 
 
 def _train_or_fail(
@@ -107,11 +117,11 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
         return False
     if status.state != "done":
         return status.state == "partial" and _is_decided_and_measured(spec, folder, plan)
-    missing = [i for i in plan.instruments if not folder.has_reading(bare(i))]
-    if missing and not measure_saved(folder, missing, Problem([spec], plan.execution)):
-        names = [bare(i).name for i in missing]
+    lacking = _measure_missing(spec, folder, plan)
+    if lacking:
+        names = [bare(i).name for i in lacking]
         warnings.warn(
-            f"{folder.path.name} lacks readings {names} and kept no snapshots; trained again",
+            f"{folder.path.name} lacks readings {names} and its snapshots; trained again",
             stacklevel=3,
         )
         folder.reset()
@@ -122,11 +132,18 @@ def _is_complete(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
 def _is_decided_and_measured(spec: RunSpec, folder: RunFolder, plan: Plan) -> bool:
     if not is_decided(folder, plan.until):
         return False
-    missing = [i for i in plan.instruments if not folder.has_reading(bare(i))]
-    if missing:
-        # Without snapshots the run keeps what was measured while it was trained.
-        measure_saved(folder, missing, Problem([spec], plan.execution))
+    # Without snapshots the run keeps what was measured while it was trained.
+    _measure_missing(spec, folder, plan)
     return True
+
+
+def _measure_missing(spec: RunSpec, folder: RunFolder, plan: Plan) -> list[Measured]:
+    """Measure a run afterwards; what it still lacks for want of snapshots."""
+    missing = [i for i in plan.instruments if not is_measured(folder, i, plan.until)]
+    if not missing:
+        return []
+    problem = Problem([spec], plan.execution)
+    return [] if measure_saved(folder, missing, problem, until=plan.until) else missing
 
 
 def is_decided(folder: RunFolder, until: Decision | None) -> bool:

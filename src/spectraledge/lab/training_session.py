@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spectraledge.instruments import Observer
-from spectraledge.lab.plan import Display, Plan, Progress
+from spectraledge.lab.plan import Display, Plan, Progress, live
 from spectraledge.lab.recorder import Recorder, Saved
 from spectraledge.lab.reference_runs import reference_runs
 from spectraledge.snapshots import Snapshot
@@ -61,7 +61,7 @@ def _start(
     plan: Plan,
 ) -> tuple[Trainer, Observer, list[Recorder]]:
     problem = Problem(specs, plan.execution)
-    observer = Observer(plan.instruments, problem)
+    observer = Observer(live(plan.instruments), problem)
     links = len(specs[0].updates)
     state = merge_states([tensors for tensors, _ in saved], links) if saved else None
     parts = True if plan.keep_snapshots else observer.parts_wanted(problem.layout)

@@ -30,8 +30,8 @@ def residual_section(conditions: Mapping[str, Cells], colours: Colours) -> Secti
         "to do with the subspace as well as for one that prefers it: at ρ = 0.9996 the share in "
         "the basis is already fifteen times that of a random one. Only the ratio below tells.\n\n"
         "The basis of the trajectory here knows the snapshots up to each record. The published one "
-        "knows the whole run, so part of it is the future. At step 0 there is no trajectory, and "
-        "the residual drawn there is exactly 1."
+        "knows the whole run, so part of it is the future; the study `published_basis` measures "
+        "it. At step 0 there is no trajectory, and the residual drawn there is exactly 1."
     )
     rows = [
         _residual_row(condition, operation, rows)
