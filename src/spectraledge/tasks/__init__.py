@@ -3,8 +3,16 @@
 A `Task` is a frozen description; ``task.dataset(seed)`` gives its rows, labels and seeded splits.
 """
 
-from spectraledge.tasks.dataset import Dataset, Task
+from spectraledge.tasks.dataset import UNLABELLED, Dataset, Task
+from spectraledge.tasks.dyck import DyckDepth
 from spectraledge.tasks.group import GroupComposition
 from spectraledge.tasks.modular import ModularArithmetic
 
-__all__ = ["Dataset", "GroupComposition", "ModularArithmetic", "Task"]
+__all__ = [
+    "UNLABELLED",
+    "Dataset",
+    "DyckDepth",
+    "GroupComposition",
+    "ModularArithmetic",
+    "Task",
+]

@@ -14,8 +14,10 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-__all__ = ["Dataset", "Task"]
+__all__ = ["UNLABELLED", "Dataset", "Task"]
 
+# Label of a position that has none, as of padding; torch's losses leave it out by default.
+UNLABELLED = -100
 SPLITS = ("train", "validation", "test")
 
 
@@ -25,7 +27,8 @@ class Dataset:
 
     Args:
         tokens: ``(N, T)`` token ids in ``0..vocabulary-1``, one row an input.
-        labels: ``(N,)`` class ids in ``0..classes-1``.
+        labels: ``(N,)`` class ids in ``0..classes-1``, or ``(N, L)`` with one for each of L
+            outputs and `UNLABELLED` where there is none.
         train: Rows that training may use.
         validation: Rows for curves, early stopping and model choice.
         test: Rows that nothing looks at before the end.
@@ -35,7 +38,8 @@ class Dataset:
 
     Raises:
         ValueError: If a split is empty, repeats or shares rows, or points outside the rows; if a
-            token or label is out of range; if a subset has another number of rows.
+            token or label is out of range, or a row has no label; if a subset has another number
+            of rows.
 
     Example:
         >>> rows = torch.arange(3)
@@ -45,7 +49,7 @@ class Dataset:
     """
 
     tokens: Int64[Tensor, "N T"]
-    labels: Int64[Tensor, " N"]
+    labels: Int64[Tensor, N * outputs]
     train: Int64[Tensor, " n_train"]
     validation: Int64[Tensor, " n_validation"]
     test: Int64[Tensor, " n_test"]
@@ -55,7 +59,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         _check_range("tokens", self.tokens, self.vocabulary)
-        _check_range("labels", self.labels, self.classes)
+        labelled = self.labels != UNLABELLED
+        _check_range("labels", self.labels[labelled], self.classes)
+        bare = (~labelled.unsqueeze(-1).flatten(1).any(1)).nonzero().flatten()
+        if len(bare):
+            raise ValueError(f"expected a label in every row, got none in rows {bare[:5].tolist()}")
         self._check_splits()
         for name, mask in self.subsets.items():
             if mask.shape != (len(self),):

@@ -1,0 +1,77 @@
+"""Datasets of several runs, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from spectraledge.tasks import Dataset
+
+__all__ = ["StackedData"]
+
+# Large enough to amortise dispatch, small enough that activations stay in the L2/L3 caches.
+CHUNK = 512
+
+
+class StackedData:
+    """Datasets of R runs, padded to one number of rows.
+
+    Args:
+        datasets: One dataset per run.
+        device: Where the rows live.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], device: str) -> None:
+        self.train = [d.train for d in datasets]
+        size = max(len(d.labels) for d in datasets)
+        padded = -(-size // CHUNK) * CHUNK if size > CHUNK else size
+        self.tokens = torch.stack([_pad(d.tokens, padded) for d in datasets]).to(device)
+        self.labels = torch.stack([_pad(d.labels, padded) for d in datasets]).to(device)
+        masks = [_masks(d, padded) for d in datasets]
+        self.masks = {name: torch.stack([m[name] for m in masks]).to(device) for name in masks[0]}
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens ``(R, B, T)`` and labels ``(R, B)`` at row numbers ``(R, B)``."""
+        tokens = torch.stack([t[i] for t, i in zip(self.tokens, index)])
+        return tokens, self.labels.gather(1, index)
+
+    def chunks(self) -> list[tuple[Tensor, Tensor]]:
+        """All rows of every run, in equal pieces along the row axis."""
+        return list(zip(self.tokens.split(CHUNK, 1), self.labels.split(CHUNK, 1)))
+
+    def means(self, loss: Tensor, correct: Tensor) -> dict[str, Tensor]:
+        """Mean loss of each part and mean accuracy of each part and subset, per run."""
+        metrics = {}
+        for name, mask in self.masks.items():
+            count = mask.sum(1).double()
+            metrics[_metric("accuracy", name)] = (correct.double() * mask).sum(1) / count
+            if "/" not in name:
+                metrics[_metric("loss", name)] = (loss.double() * mask).sum(1) / count
+        return metrics
+
+
+def _metric(kind: str, name: str) -> str:
+    part, _, subset = name.partition("/")
+    return f"{part}_{kind}_{subset}" if subset else f"{part}_{kind}"
+
+
+def _pad(rows: Tensor, size: int) -> Tensor:
+    missing = size - len(rows)
+    return torch.cat([rows, rows[:1].expand(missing, *rows.shape[1:])]) if missing else rows
+
+
+def _masks(data: Dataset, size: int) -> dict[str, Tensor]:
+    masks = {}
+    for part in ("train", "validation", "test"):
+        chosen = torch.zeros(size, dtype=torch.bool)
+        chosen[getattr(data, part)] = True
+        masks[part] = chosen
+        if part == "train":
+            continue
+        for name, subset in data.subsets.items():
+            inside = torch.zeros(size, dtype=torch.bool)
+            inside[: len(subset)] = subset
+            masks[f"{part}/{name}"] = chosen & inside
+    return masks
