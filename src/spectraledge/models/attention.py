@@ -1,4 +1,4 @@
-"""Scaled dot-product attention without a mask, for the very short sequences of grokking tasks."""
+"""Scaled dot-product attention for the short sequences of grokking tasks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def attend(
     key: Float[Tensor, "B K D"],
     value: Float[Tensor, "B K D"],
     heads: int,
+    *,
+    causal: bool = False,
 ) -> Float[Tensor, "B Q D"]:
     """Multi-head attention, softmax(q kᵀ / √d_h) v for each head, concatenated.
 
@@ -26,15 +28,19 @@ def attend(
         key: Projected keys.
         value: Projected values.
         heads: Number of heads; divides D.
+        causal: Whether position q sees keys 0 to q only; then there are as many keys as queries.
 
     Returns:
         The mixed values, heads concatenated.
     """
     q, k, v = (x.unflatten(-1, (heads, -1)) for x in (query, key, value))
     scale = q.shape[-1] ** -0.5
-    if k.shape[-3] <= BROADCAST_LENGTH:
+    if k.shape[-3] <= BROADCAST_LENGTH and not causal:
         score = (q.unsqueeze(-3) * k.unsqueeze(-4)).sum(-1) * scale
         weight = torch.softmax(score, dim=-2)
         return (weight.unsqueeze(-1) * v.unsqueeze(-4)).sum(-3).flatten(-2)
     score = torch.einsum("bqhd,bkhd->bhqk", q, k) * scale
+    if causal:
+        seen = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).tril()
+        score = score.masked_fill(~seen, -torch.inf)
     return torch.einsum("bhqk,bkhd->bqhd", torch.softmax(score, dim=-1), v).flatten(-2)

@@ -51,8 +51,9 @@ class EncoderMLP(nn.Module):
 class EncoderBlock(nn.Module):
     """Attention and MLP, each behind a LayerNorm and added to the residual stream."""
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, *, causal: bool = False) -> None:
         super().__init__()
+        self.causal = causal
         self.attention = EncoderAttention(width, heads)
         self.mlp = EncoderMLP(width, hidden)
         self.attention_norm = nn.LayerNorm(width)
@@ -66,7 +67,7 @@ class EncoderBlock(nn.Module):
 
     def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Residual stream after attention over the given projections, and after the MLP."""
-        mixed = attend(query, key, value, self.attention.heads)
+        mixed = attend(query, key, value, self.attention.heads, causal=self.causal)
         x = x + self.attention.output(mixed)
         return x + self.mlp(self.mlp_norm(x))
 

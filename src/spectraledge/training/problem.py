@@ -13,6 +13,7 @@ from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 from spectraledge.models import ModelSpec
 from spectraledge.models.second_derivatives import twice_differentiable
 from spectraledge.snapshots import Layout, flatten_parameters
+from spectraledge.tasks import UNLABELLED
 from spectraledge.training.batches import draw
 from spectraledge.training.execution import Execution, compiled, compiled_operations
 from spectraledge.training.groups import parameter_groups
@@ -83,7 +84,7 @@ class Problem:
             salt: Purpose; use another one than ``train`` to measure.
 
         Returns:
-            Tokens ``(R, B, T)`` and labels ``(R, B)``.
+            Tokens ``(R, B, T)`` and labels ``(R, B)``, or ``(R, B, L)`` of sequence tasks.
         """
         positions = [
             draw(len(train), s.batch_size, seed=s.seed, step=step, salt=salt, sampling=s.sampling)
@@ -135,7 +136,9 @@ class Problem:
 
         Returns:
             Named numbers ``(R,)`` float64, e.g. ``validation_accuracy`` or
-            ``validation_accuracy_mirror``; NaN where a subset is empty.
+            ``validation_accuracy_mirror``; NaN where a subset is empty. With a label for each of
+            several outputs, accuracy and loss are means over labelled outputs, and
+            ``sequence_accuracy`` is the share of rows with every output right.
         """
         losses, correct = [], []
         for tokens, labels in self.data.chunks():
@@ -198,8 +201,10 @@ class _Network:
 
     def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(theta, tokens)
-        accuracy = (logits.argmax(-1) == labels).float().mean()
-        return F.cross_entropy(logits, labels), accuracy
+        correct = (logits.argmax(-1) == labels).float()
+        several = labels.ndim > 1
+        accuracy = correct.sum() / (labels != UNLABELLED).sum() if several else correct.mean()
+        return F.cross_entropy(logits.flatten(0, -2), labels.flatten()), accuracy
 
     def _hessian_vector(
         self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
@@ -214,8 +219,8 @@ class _Network:
 
     def _score_one(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self._logits(theta, tokens)
-        loss = F.cross_entropy(logits, labels, reduction="none")
-        return loss, logits.argmax(-1) == labels
+        loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
+        return loss.reshape(labels.shape), logits.argmax(-1) == labels
 
 
 @lru_cache(maxsize=16)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from spectraledge.tasks import Dataset
+from spectraledge.tasks import UNLABELLED, Dataset
 
 __all__ = ["StackedData"]
 
@@ -33,23 +33,45 @@ class StackedData:
         self.masks = {name: torch.stack([m[name] for m in masks]).to(device) for name in masks[0]}
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens ``(R, B, T)`` and labels ``(R, B)`` at row numbers ``(R, B)``."""
-        tokens = torch.stack([t[i] for t, i in zip(self.tokens, index)])
-        return tokens, self.labels.gather(1, index)
+        """Tokens ``(R, B, T)`` and labels ``(R, B, *outputs)`` at row numbers ``(R, B)``."""
+        tokens, labels = (
+            torch.stack([rows[i] for rows, i in zip(every, index)])
+            for every in (self.tokens, self.labels)
+        )
+        return tokens, labels
 
     def chunks(self) -> list[tuple[Tensor, Tensor]]:
         """All rows of every run, in equal pieces along the row axis."""
         return list(zip(self.tokens.split(CHUNK, 1), self.labels.split(CHUNK, 1)))
 
     def means(self, loss: Tensor, correct: Tensor) -> dict[str, Tensor]:
-        """Mean loss of each part and mean accuracy of each part and subset, per run."""
+        """Mean loss of each part, and mean accuracies of each part and subset, per run.
+
+        Args:
+            loss: ``(R, N, *outputs)``, zero where there is no label.
+            correct: The same shape; False where there is no label.
+
+        Returns:
+            Named numbers ``(R,)`` float64.
+        """
+        outputs = tuple(range(2, self.labels.ndim))
+        labelled = self.labels != UNLABELLED
+        sums = [_sum(x.double(), outputs) for x in (labelled, correct, loss)]
+        whole = (sums[0] == sums[1]).double()
         metrics = {}
         for name, mask in self.masks.items():
-            count = mask.sum(1).double()
-            metrics[_metric("accuracy", name)] = (correct.double() * mask).sum(1) / count
+            count, right, lost = ((x * mask).sum(1) for x in sums)
+            metrics[_metric("accuracy", name)] = right / count
             if "/" not in name:
-                metrics[_metric("loss", name)] = (loss.double() * mask).sum(1) / count
+                metrics[_metric("loss", name)] = lost / count
+            if outputs:
+                metrics[_metric("sequence_accuracy", name)] = (whole * mask).sum(1) / mask.sum(1)
         return metrics
+
+
+def _sum(values: Tensor, axes: tuple[int, ...]) -> Tensor:
+    # An empty tuple of axes would mean all of them.
+    return values.sum(axes) if axes else values
 
 
 def _metric(kind: str, name: str) -> str:

@@ -1,0 +1,88 @@
+"""Labels for every position: losses and accuracies by hand, padding left out, runs apart."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from cases import EAGER
+from spectraledge.models import CausalDecoderSpec
+from spectraledge.tasks import UNLABELLED, DyckDepth
+from spectraledge.training import Problem, RunSpec, train
+
+MODEL = CausalDecoderSpec(width=8, heads=2, mlp_width=8, positions=8)
+TASK = DyckDepth(pairs=4, train=6, held_out=12)
+
+
+def spec(seed: int = 0, steps: int = 6) -> RunSpec:
+    return RunSpec(
+        task=TASK, model=MODEL, steps=steps, batch_size=5, sampling="replacement", seed=seed,
+        data_seed=seed, record_every=3, lr=1e-2,
+    )  # fmt: skip
+
+
+def by_hand(problem: Problem, run: int, theta, tokens, labels):
+    """Mean cross-entropy and accuracy over labelled positions, one position at a time."""
+    parameters = problem.layout.views(theta[run])
+    logits = functional_call(problem.network.skeleton, parameters, (tokens[run],))
+    losses, hits = [], []
+    for row, own in zip(logits, labels[run]):
+        for scores, label in zip(row, own):
+            if label != UNLABELLED:
+                losses.append(F.cross_entropy(scores[None], label[None]))
+                hits.append(float(scores.argmax() == label))
+    return torch.stack(losses).mean(), sum(hits) / len(hits)
+
+
+def test_loss_and_accuracy_of_a_batch_are_means_over_labelled_positions():
+    problem = Problem([spec(0), spec(1)], EAGER)
+    theta = problem.initial_parameters()
+    tokens, labels = problem.batch(0)
+    assert labels.shape == (2, 5, 8)
+    _, loss, accuracy = problem.gradient(theta, tokens, labels)
+    for run in range(2):
+        expected, right = by_hand(problem, run, theta, tokens, labels)
+        # Float32 sums in another order.
+        assert loss[run].item() == pytest.approx(expected.item(), rel=1e-5)
+        assert accuracy[run].item() == pytest.approx(right, rel=1e-6)
+
+
+def test_evaluation_counts_positions_and_whole_rows():
+    problem = Problem([spec(0), spec(1)], EAGER)
+    theta = problem.initial_parameters()
+    metrics = problem.evaluate(theta)
+    for run in range(2):
+        data = TASK.dataset(run)
+        rows = data.validation
+        own = theta[run : run + 1]
+        loss, right = by_hand(problem, 0, own, data.tokens[rows][None], data.labels[rows][None])
+        assert metrics["validation_loss"][run].item() == pytest.approx(loss.item(), rel=1e-5)
+        assert metrics["validation_accuracy"][run].item() == pytest.approx(right, rel=1e-6)
+        guesses = problem.logits(own, data.tokens[rows][None])[0].argmax(-1)
+        labels = data.labels[rows]
+        whole = ((guesses == labels) | (labels == UNLABELLED)).all(1).double().mean()
+        assert metrics["validation_sequence_accuracy"][run].item() == whole.item()
+
+
+def test_padding_changes_neither_loss_nor_gradient():
+    problem = Problem([spec()], EAGER)
+    theta = problem.initial_parameters()
+    tokens, labels = problem.batch(0)
+    other = torch.where(labels == UNLABELLED, 0, tokens)
+    assert not torch.equal(other, tokens)
+    for ours, theirs in zip(
+        problem.gradient(theta, tokens, labels), problem.gradient(theta, other, labels)
+    ):
+        # The embedding of padding gets no gradient either way; sums of zeros may round elsewhere.
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_a_batch_of_runs_is_the_runs_alone_and_learns():
+    together = list(train(Problem([spec(0, 60), spec(1, 60)], EAGER)))
+    for run in range(2):
+        alone = list(train(Problem([spec(run, 60)], EAGER)))
+        torch.testing.assert_close(
+            together[-1].parameters[run], alone[-1].parameters[0], rtol=1e-4, atol=1e-5
+        )
+    first, last = (s.metrics["train_accuracy"] for s in (together[0], together[-1]))
+    assert (last > first + 0.2).all()
