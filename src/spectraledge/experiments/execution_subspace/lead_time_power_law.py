@@ -41,8 +41,8 @@ class LeadTimePowerLaw(Study):
     instruments: ClassVar[tuple[Measured, ...]] = INSTRUMENTS
 
     def wanted(self, known: Known, scale: Scale) -> Iterable[RunSpec]:
-        """Every operation at every learning rate, the high ones first, whose runs are short."""
-        for runs in reversed(learning_rate_runs(regime_of(scale)).values()):
+        """Every operation at every learning rate."""
+        for runs in learning_rate_runs(regime_of(scale)).values():
             yield from runs
 
     def page(self, known: Known, scale: Scale) -> Page:
