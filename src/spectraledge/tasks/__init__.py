@@ -7,6 +7,7 @@ from spectraledge.tasks.dataset import UNLABELLED, Dataset, Task
 from spectraledge.tasks.dyck import DyckDepth
 from spectraledge.tasks.group import GroupComposition
 from spectraledge.tasks.modular import ModularArithmetic
+from spectraledge.tasks.scan import Scan
 
 __all__ = [
     "UNLABELLED",
@@ -14,5 +15,6 @@ __all__ = [
     "DyckDepth",
     "GroupComposition",
     "ModularArithmetic",
+    "Scan",
     "Task",
 ]

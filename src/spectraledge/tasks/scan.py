@@ -1,0 +1,172 @@
+"""SCAN: commands to sequences of actions, all 20,910 of them, with its four splits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from spectraledge.tasks.dataset import UNLABELLED, Dataset
+from spectraledge.tasks.scan_language import ACTIONS, WORDS, actions_of, commands
+
+__all__ = ["Scan"]
+
+PAD, START, END = 0, 1, 2
+SPECIAL = 3
+# Longest command and longest sequence of actions, and two more, as published.
+SOURCE_LENGTH, TARGET_LENGTH = 9 + 2, 48 + 2
+LONGEST_TRAINED = 22
+# Share of the rows that trains under the simple split.
+SIMPLE_SHARE = 0.8
+
+Command = tuple[str, ...]
+
+
+def _short(command: Command) -> bool:
+    return len(actions_of(command)) <= LONGEST_TRAINED
+
+
+def _without_jump(command: Command) -> bool:
+    return "jump" not in command or command == ("jump",)
+
+
+def _without_turn_left(command: Command) -> bool:
+    pairs = set(pairwise(command))
+    return ("turn", "left") not in pairs or command == ("turn", "left")
+
+
+# Which commands may train, for the splits that the language decides.
+TRAINED: Mapping[str, Callable[[Command], bool]] = MappingProxyType({
+    "length": _short,
+    "add_jump": _without_jump,
+    "add_turn_left": _without_turn_left,
+})  # fmt: skip
+SPLITS = ("simple", *TRAINED)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Translate a command into actions, token by token, with the right actions before each.
+
+    A row is a command of 11 tokens followed by the decoder's input of 50: a start token and the
+    actions. Labels are the 50 tokens that come next, the actions and an end token, and
+    `UNLABELLED` on padding. Commands and actions have ids of their own: 0 padding, 1 start, 2 end,
+    then the words in the order of `WORDS` and `ACTIONS`.
+
+    ``simple`` trains on 80 % of the commands, drawn evenly; ``length`` on those of at most 22
+    actions; ``add_jump`` on those without ``jump``, and on ``jump`` alone; ``add_turn_left`` on
+    those without ``turn left``, and on it alone. Every command stands once, where the published
+    files of the latter two repeat the primitive.
+
+    Args:
+        split: Which.
+        train: Training rows that are kept, drawn evenly; None for all.
+        held_out: Held-out rows that are kept, half for validation and half for test; None for all.
+
+    Raises:
+        ValueError: For an unknown split or sizes out of range; in `dataset` for more rows than
+            the split has.
+
+    Source: Lake and Baroni (2018), arXiv:1711.00350; layout and the 2048 training rows of
+    arXiv:2604.07380. Differs in the random draws and in the order of ids.
+
+    Example:
+        >>> data = Scan(train=20, held_out=10).dataset(seed=0)
+        >>> data.tokens.shape, data.labels.shape
+        (torch.Size([20910, 61]), torch.Size([20910, 50]))
+    """
+
+    split: str = "simple"
+    train: int | None = 2048
+    held_out: int | None = 500
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"Scan: expected split to be one of {SPLITS}, got {self.split!r}")
+        for name, least in (("train", 1), ("held_out", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"Scan: expected {name} >= {least} or None, got {value}")
+
+    @property
+    def vocabulary(self) -> int:
+        """Words and special tokens; there are more words than actions."""
+        return SPECIAL + len(WORDS)
+
+    @property
+    def classes(self) -> int:
+        """Actions and special tokens."""
+        return SPECIAL + len(ACTIONS)
+
+    @property
+    def source_length(self) -> int:
+        """Tokens of the command at the beginning of a row."""
+        return SOURCE_LENGTH
+
+    @property
+    def length(self) -> int:
+        """Tokens of the command and of the decoder's input."""
+        return SOURCE_LENGTH + TARGET_LENGTH
+
+    def dataset(self, seed: int) -> Dataset:
+        """All commands; the seed decides which of them are kept, and under ``simple`` the split."""
+        chance = random.Random(seed)
+        trained, others = self._sides(chance)
+        chosen = self._kept("train", trained, self.train, chance)
+        rest = self._kept("held_out", others, self.held_out, chance)
+        tokens, labels = _rows()
+        return Dataset(
+            tokens=tokens,
+            labels=labels,
+            train=torch.tensor(chosen),
+            validation=torch.tensor(rest[: len(rest) // 2]),
+            test=torch.tensor(rest[len(rest) // 2 :]),
+            vocabulary=self.vocabulary,
+            classes=self.classes,
+        )
+
+    def _sides(self, chance: random.Random) -> tuple[list[int], list[int]]:
+        rows = list(range(len(commands())))
+        if self.split == "simple":
+            chance.shuffle(rows)
+            cut = int(SIMPLE_SHARE * len(rows))
+            return rows[:cut], rows[cut:]
+        may_train = TRAINED[self.split]
+        marked = [may_train(command) for command in commands()]
+        return [r for r in rows if marked[r]], [r for r in rows if not marked[r]]
+
+    def _kept(
+        self, name: str, rows: list[int], count: int | None, chance: random.Random
+    ) -> list[int]:
+        if count is not None and count > len(rows):
+            raise ValueError(
+                f"Scan: expected {name} <= {len(rows)}, all that split {self.split!r} has, "
+                f"got {count}"
+            )
+        return chance.sample(rows, len(rows) if count is None else count)
+
+
+@cache
+def _rows() -> tuple[Tensor, Tensor]:
+    """Tokens ``(20910, 61)`` and labels ``(20910, 50)`` of all commands."""
+    words = {word: SPECIAL + i for i, word in enumerate(WORDS)}
+    acts = {action: SPECIAL + i for i, action in enumerate(ACTIONS)}
+    tokens, labels = [], []
+    for command in commands():
+        done = [acts[action] for action in actions_of(command)]
+        source = [words[word] for word in command]
+        tokens.append(
+            _filled(source, SOURCE_LENGTH, PAD) + _filled([START, *done], TARGET_LENGTH, PAD)
+        )
+        labels.append(_filled([*done, END], TARGET_LENGTH, UNLABELLED))
+    return torch.tensor(tokens), torch.tensor(labels)
+
+
+def _filled(row: list[int], length: int, value: int) -> list[int]:
+    return row + [value] * (length - len(row))
