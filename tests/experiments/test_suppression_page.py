@@ -151,6 +151,15 @@ def test_only_seeds_that_grokked_are_intervened_on_with_their_own_trajectory():
     assert [spec.seed for spec in runs["add", PRIMARY]] == [0, 1, 2, 4]
 
 
+def test_left_out_runs_are_said_to_flatter_the_others():
+    def one_never(arm, seed):
+        return (None if seed == 3 else 4000.0), 1.0
+
+    found = planted_interventions(protocol_of("demo"), CHAINS, one_never)
+    assert "1 of 5 ordinary runs did not grok" in STUDY.page(found, "demo").summary
+    assert "ordinary runs did not grok" not in demo(published).summary
+
+
 def test_strengths_and_seeds_share_a_batch():
     runs = intervened(known(published), protocol_of("demo"), CHAINS)
     keys = {batch_key(spec) for s in (0.25, 0.5, 0.75, 1.0) for spec in runs["add", dose(s)]}

@@ -20,6 +20,7 @@ from spectraledge.experiments.execution_subspace.intervention_effects import (
     delays,
     direction,
     family_confidence,
+    selection_words,
 )
 from spectraledge.experiments.execution_subspace.intervention_sections import (
     Arms,
@@ -75,7 +76,7 @@ def forcing_page(title: str, known: Known, scale: Scale) -> Page:
     pushes = pushes_of(arms, protocol)
     return Page(
         title=title,
-        summary=_summary(found),
+        summary=_summary(found) + selection_words(known, protocol),
         verdicts=scaled_verdicts(forcing_verdicts(cells, found, pushes, budget), scale),
         sections=[
             _lengths(arms, found, pushes),

@@ -41,6 +41,7 @@ __all__ = [
     "family_confidence",
     "grok_time",
     "grok_times",
+    "selection_words",
 ]
 
 BASELINE = "no intervention"
@@ -99,6 +100,28 @@ def arms_of(
         | {arm: by_seed(known, runs[operation, arm]) for arm in chains}
         for operation, plain in baselines(protocol).items()
     }
+
+
+def selection_words(known: Known, protocol: Protocol) -> str:
+    """What it does to delays that ordinary runs which never grokked are left out; often nothing.
+
+    Args:
+        known: What is known.
+        protocol: Where.
+
+    Returns:
+        A paragraph with a blank line before it; empty if every known ordinary run grokked.
+    """
+    rows = [row for runs in baselines(protocol).values() for _, row in known.rows(runs)]
+    late = sum(grok_stop(row) is None for row in rows)
+    if not late or not protocol.decides:
+        return ""
+    return (
+        f"\n\n{late} of {len(rows)} ordinary runs did not grok in time and give no basis. Those that "
+        "are left were chosen for being soon, so any other run of their seed, whatever is done to "
+        "it, tends to come later: read delays against that of a gradient of a quarter of its "
+        "length, which does nothing under Adam."
+    )
 
 
 def budget_of(protocol: Protocol) -> int:

@@ -16,6 +16,7 @@ from spectraledge.experiments.execution_subspace.intervention_effects import (
     delays,
     delays_of,
     grok_time,
+    selection_words,
 )
 from spectraledge.experiments.execution_subspace.intervention_sections import (
     Arms,
@@ -85,7 +86,7 @@ def suppression_page(title: str, known: Known, scale: Scale) -> Page:
     ]
     return Page(
         title=title,
-        summary=_summary(cells, found, budget),
+        summary=_summary(cells, found, budget) + selection_words(known, protocol),
         verdicts=scaled_verdicts(suppression_verdicts(cells, found, budget), scale),
         sections=[_overall(found), *sections, _provenance(known, protocol)],
     )
