@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.planted_defects import Truth, planted_defects
+from spectraledge.experiments.execution_subspace.base_runs import DECAY, base_runs
 from spectraledge.experiments.execution_subspace.defect_records import defect_runs
 from spectraledge.experiments.execution_subspace.lead_time_power_law import STUDY
 from spectraledge.experiments.execution_subspace.learning_rate_leads import (
@@ -140,7 +141,10 @@ def test_cadence_is_fixed_in_units_of_the_learning_rate(regime):
             expected = 0.2 if regime is PUBLISHED and lr == 1e-2 else 0.1
             assert spec.record_every * lr == pytest.approx(expected, abs=lr / 2)
             assert spec.record_every >= 10
-            assert spec.steps * lr == pytest.approx(6.0) or spec.steps in (3000, 25_000)
+            known = (3000, 25_000, regime.steps)
+            assert spec.steps * lr == pytest.approx(6.0) or spec.steps in known
+            if lr == regime.lr and spec.task.operation in regime.operations:
+                assert spec in base_runs(regime)[spec.task.operation, DECAY]
 
 
 def test_the_sweep_has_all_seeds_and_no_slow_regime():

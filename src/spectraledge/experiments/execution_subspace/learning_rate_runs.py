@@ -75,6 +75,8 @@ def rates_of(regime: Regime) -> tuple[float, ...]:
 def learning_rate_runs(regime: Regime) -> dict[tuple[float, str], list[RunSpec]]:
     """At most five seeds for every learning rate and operation, at the lowest published one one.
 
+    At the regime's own rate they are the base runs, whose records have the same cadence.
+
     Args:
         regime: Where; its own learning rate, steps and cadence are replaced.
 
@@ -86,12 +88,18 @@ def learning_rate_runs(regime: Regime) -> dict[tuple[float, str], list[RunSpec]]
     """
     return {
         (lr, operation): [
-            replace(spec, steps=_steps(lr, regime.name), record_every=_cadence(lr, regime.name))
-            for spec in regime.runs(operation, lr=lr, seeds=_seeds(regime, lr))
+            _paced(spec, regime) for spec in regime.runs(operation, lr=lr, seeds=_seeds(regime, lr))
         ]
         for lr in rates_of(regime)
         for operation in OPERATIONS[regime.name]
     }
+
+
+def _paced(spec: RunSpec, regime: Regime) -> RunSpec:
+    if spec.lr == regime.lr:
+        return spec
+    steps, cadence = _steps(spec.lr, regime.name), _cadence(spec.lr, regime.name)
+    return replace(spec, steps=steps, record_every=cadence)
 
 
 def _seeds(regime: Regime, lr: float) -> tuple[int, ...]:
