@@ -119,8 +119,8 @@ def selection_words(known: Known, protocol: Protocol) -> str:
     return (
         f"\n\n{late} of {len(rows)} ordinary runs did not grok in time and give no basis. Those "
         "that are left were chosen for being soon, so any other run of their seed, whatever is "
-        "done to it, tends to come later: read delays against that of a gradient of a quarter of its "
-        "length, which does nothing under Adam."
+        "done to it, tends to come later: read delays against that of a gradient of a quarter of "
+        "its length, which does nothing under Adam."
     )
 
 
