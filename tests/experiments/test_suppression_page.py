@@ -26,6 +26,7 @@ from spectraledge.experiments.execution_subspace.suppression_dose_response impor
 from spectraledge.experiments.study import Known
 from spectraledge.lab.ledger import Ledger
 from spectraledge.report import write
+from spectraledge.store import signature
 from spectraledge.training import batch_key
 from spectraledge.updates import reference_runs_of
 
@@ -158,6 +159,12 @@ def test_left_out_runs_are_said_to_flatter_the_others():
     found = planted_interventions(protocol_of("demo"), CHAINS, one_never)
     assert "1 of 5 ordinary runs did not grok" in STUDY.page(found, "demo").summary
     assert "ordinary runs did not grok" not in demo(published).summary
+    # Also where it was only watched as long as other studies do.
+    rows = {row.signature: row for row in found.ledger}
+    late = next(spec for spec in baselines(protocol_of("demo"))["add"] if spec.seed == 3)
+    rows[signature(late)] = planted_row(late, None, 1.0).until(UNTIL)
+    cut = Known(Ledger(rows.values()), STUDY.until)
+    assert "1 of 5 ordinary runs did not grok" in STUDY.page(cut, "demo").summary
 
 
 def test_strengths_and_seeds_share_a_batch():

@@ -20,6 +20,7 @@ from spectraledge.experiments.execution_subspace.interventions import (
     grok_stop,
     intervened,
 )
+from spectraledge.experiments.execution_subspace.regimes import UNTIL
 from spectraledge.experiments.row_values import short
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
@@ -112,7 +113,10 @@ def selection_words(known: Known, protocol: Protocol) -> str:
     Returns:
         A paragraph with a blank line before it; empty if every known ordinary run grokked.
     """
-    rows = [row for runs in baselines(protocol).values() for _, row in known.rows(runs)]
+    specs = [spec for runs in baselines(protocol).values() for spec in runs]
+    # Decided for other studies, which stop watching sooner.
+    found = [known.row(spec) or known.ledger.get(spec, UNTIL) for spec in specs]
+    rows = [row for row in found if row is not None]
     late = sum(grok_stop(row) is None for row in rows)
     if not late or not protocol.decides:
         return ""
