@@ -3,11 +3,14 @@
 from spectraledge.models.base import ModelSpec, seeded
 from spectraledge.models.causal_decoder import CausalDecoder, CausalDecoderSpec
 from spectraledge.models.encoder import PreNormEncoder, PreNormEncoderSpec
+from spectraledge.models.encoder_decoder import EncoderDecoder, EncoderDecoderSpec
 from spectraledge.models.scale_invariant import ScaleInvariantDecoder, ScaleInvariantDecoderSpec
 
 __all__ = [
     "CausalDecoder",
     "CausalDecoderSpec",
+    "EncoderDecoder",
+    "EncoderDecoderSpec",
     "ModelSpec",
     "PreNormEncoder",
     "PreNormEncoderSpec",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 __all__ = ["attend"]
@@ -19,7 +19,7 @@ def attend(
     value: Float[Tensor, "B K D"],
     heads: int,
     *,
-    causal: bool = False,
+    seen: Bool[Tensor, "... K"] | None = None,
 ) -> Float[Tensor, "B Q D"]:
     """Multi-head attention, softmax(q kᵀ / √d_h) v for each head, concatenated.
 
@@ -28,19 +28,20 @@ def attend(
         key: Projected keys.
         value: Projected values.
         heads: Number of heads; divides D.
-        causal: Whether position q sees keys 0 to q only; then there are as many keys as queries.
+        seen: Which keys a query sees, at least one; ``(Q, K)``, or ``(B, Q, K)`` with Q or 1
+            rows. All if None.
 
     Returns:
         The mixed values, heads concatenated.
     """
     q, k, v = (x.unflatten(-1, (heads, -1)) for x in (query, key, value))
     scale = q.shape[-1] ** -0.5
-    if k.shape[-3] <= BROADCAST_LENGTH and not causal:
+    if k.shape[-3] <= BROADCAST_LENGTH and seen is None:
         score = (q.unsqueeze(-3) * k.unsqueeze(-4)).sum(-1) * scale
         weight = torch.softmax(score, dim=-2)
         return (weight.unsqueeze(-1) * v.unsqueeze(-4)).sum(-3).flatten(-2)
     score = torch.einsum("bqhd,bkhd->bhqk", q, k) * scale
-    if causal:
-        seen = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).tril()
-        score = score.masked_fill(~seen, -torch.inf)
+    if seen is not None:
+        every = seen if seen.ndim == 2 else seen.unsqueeze(-3)
+        score = score.masked_fill(~every, -torch.inf)
     return torch.einsum("bhqk,bkhd->bqhd", torch.softmax(score, dim=-1), v).flatten(-2)

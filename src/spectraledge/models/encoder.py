@@ -67,7 +67,8 @@ class EncoderBlock(nn.Module):
 
     def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Residual stream after attention over the given projections, and after the MLP."""
-        mixed = attend(query, key, value, self.attention.heads, causal=self.causal)
+        seen = _before(x) if self.causal else None
+        mixed = attend(query, key, value, self.attention.heads, seen=seen)
         x = x + self.attention.output(mixed)
         return x + self.mlp(self.mlp_norm(x))
 
@@ -83,6 +84,12 @@ class EncoderBlock(nn.Module):
         query = F.linear(normal[:, :1], weight[:width], bias[:width])
         key, value = F.linear(normal, weight[width:], bias[width:]).chunk(2, dim=-1)
         return self.finish(x[:, :1], query, key, value)
+
+
+def _before(x: Tensor) -> Tensor:
+    """Positions up to each position, ``(T, T)``."""
+    length = x.shape[-2]
+    return torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
 
 
 class PreNormEncoder(nn.Module):
