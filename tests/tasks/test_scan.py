@@ -56,22 +56,27 @@ def test_splits_have_their_known_sizes(split, held_out):
     assert len(data.train) == 20_910 - held_out
 
 
+def command_of(row):
+    return tuple(WORDS[token - 3] for token in row[:11].tolist() if token)
+
+
 def test_rows_are_the_command_the_start_and_the_actions_and_labels_come_one_later():
     data = Scan(train=20, held_out=10).dataset(0)
-    for row in (0, 5, 20_909):
-        command = commands()[row]
+    for row, labels in zip(data.tokens, data.labels):
+        command = command_of(row)
         done = [3 + ACTIONS.index(a) for a in actions_of(command)]
-        source, target = data.tokens[row].split([11, 50])
+        source, target = row.split([11, 50])
         assert source.tolist() == [3 + WORDS.index(w) for w in command] + [0] * (11 - len(command))
         assert target.tolist() == [1, *done] + [0] * (49 - len(done))
-        assert data.labels[row].tolist() == [*done, 2] + [UNLABELLED] * (49 - len(done))
+        assert labels.tolist() == [*done, 2] + [UNLABELLED] * (49 - len(done))
+    assert len({command_of(row) for row in data.tokens}) == 30
 
 
 def test_the_seed_decides_what_is_kept():
     task = Scan(train=100, held_out=50)
     first, again, other = task.dataset(1), task.dataset(1), task.dataset(2)
-    assert torch.equal(first.train, again.train)
-    assert not torch.equal(first.train, other.train)
+    assert torch.equal(first.tokens, again.tokens)
+    assert not torch.equal(first.tokens, other.tokens)
     assert (len(first.train), len(first.validation), len(first.test)) == (100, 25, 25)
     assert task.classes == 9
     assert task.vocabulary == 16
@@ -79,7 +84,7 @@ def test_the_seed_decides_what_is_kept():
 
 def test_added_primitives_train_alone():
     data = Scan("add_jump", train=None, held_out=None).dataset(0)
-    trained = [commands()[row] for row in data.train.tolist()]
+    trained = [command_of(row) for row in data.tokens[data.train]]
     assert Counter("jump" in command for command in trained)[True] == 1
     assert ("jump",) in trained
 

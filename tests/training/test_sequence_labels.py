@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from cases import EAGER
-from spectraledge.models import CausalDecoderSpec
-from spectraledge.tasks import UNLABELLED, DyckDepth
+from spectraledge.models import CausalDecoderSpec, EncoderDecoderSpec
+from spectraledge.tasks import UNLABELLED, DyckDepth, Scan
 from spectraledge.training import Problem, RunSpec, train
 
 MODEL = CausalDecoderSpec(width=8, heads=2, mlp_width=8, positions=8)
@@ -86,3 +86,17 @@ def test_a_batch_of_runs_is_the_runs_alone_and_learns():
         )
     first, last = (s.metrics["train_accuracy"] for s in (together[0], together[-1]))
     assert (last > first + 0.2).all()
+
+
+def test_translation_is_trained_and_scored():
+    task = Scan(train=8, held_out=4)
+    model = EncoderDecoderSpec(width=8, layers=1, heads=2, mlp_width=8)
+    runs = [
+        RunSpec(task=task, model=model, steps=30, batch_size=8, seed=s, data_seed=s, lr=1e-2,
+                record_every=30)
+        for s in (0, 1)
+    ]  # fmt: skip
+    first, last = train(Problem(runs, EAGER))
+    assert (last.metrics["train_loss"] < 0.7 * first.metrics["train_loss"]).all()
+    for name in ("train_sequence_accuracy", "validation_sequence_accuracy"):
+        assert ((last.metrics[name] >= 0) & (last.metrics[name] <= 1)).all()

@@ -79,7 +79,7 @@ class Scan:
     Example:
         >>> data = Scan(train=20, held_out=10).dataset(seed=0)
         >>> data.tokens.shape, data.labels.shape
-        (torch.Size([20910, 61]), torch.Size([20910, 50]))
+        (torch.Size([30, 61]), torch.Size([30, 50]))
     """
 
     split: str = "simple"
@@ -115,18 +115,21 @@ class Scan:
         return SOURCE_LENGTH + TARGET_LENGTH
 
     def dataset(self, seed: int) -> Dataset:
-        """All commands; the seed decides which of them are kept, and under ``simple`` the split."""
+        """The rows that are kept, training first; the seed decides which, and a simple split."""
         chance = random.Random(seed)
         trained, others = self._sides(chance)
         chosen = self._kept("train", trained, self.train, chance)
         rest = self._kept("held_out", others, self.held_out, chance)
+        kept = torch.tensor(chosen + rest)
+        validation = len(chosen) + len(rest) // 2
         tokens, labels = _rows()
+        rows = torch.arange(len(kept))
         return Dataset(
-            tokens=tokens,
-            labels=labels,
-            train=torch.tensor(chosen),
-            validation=torch.tensor(rest[: len(rest) // 2]),
-            test=torch.tensor(rest[len(rest) // 2 :]),
+            tokens=tokens[kept],
+            labels=labels[kept],
+            train=rows[: len(chosen)],
+            validation=rows[len(chosen) : validation],
+            test=rows[validation:],
             vocabulary=self.vocabulary,
             classes=self.classes,
         )
