@@ -107,6 +107,11 @@ from spectraledge.linalg.trajectory_nulls import (
     step_lengths,
     z_score,
 )
+from spectraledge.linalg.update_spectrum import (
+    UpdateSpectrum,
+    direction_cosines,
+    update_spectrum,
+)
 
 __all__ = [
     "Halley",
@@ -119,6 +124,7 @@ __all__ = [
     "Row",
     "Schedule",
     "TrajectoryGram",
+    "UpdateSpectrum",
     "angular_step",
     "cans",
     "centred",
@@ -126,6 +132,7 @@ __all__ = [
     "component_scores",
     "decay_logarithms",
     "direction_cosine",
+    "direction_cosines",
     "discrete_logarithm_order",
     "displacement_gram",
     "distance_to_subdifferential",
@@ -198,6 +205,7 @@ __all__ = [
     "total_variance",
     "trajectory_products",
     "typical_norm_share",
+    "update_spectrum",
     "value_output_token_circuit",
     "z_score",
 ]

@@ -1,0 +1,87 @@
+"""Spectra of windows of updates: the thin SVD of the updates themselves, and planted directions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import subspace_angles
+
+from spectraledge.linalg import direction_cosines, update_spectrum
+
+CHANCE = torch.Generator().manual_seed(0)
+
+
+def updates(count=5, size=400, runs=2):
+    return torch.randn(runs, count, size, generator=CHANCE, dtype=torch.float64)
+
+
+def test_singular_values_are_those_of_the_updates():
+    X = updates()
+    found = update_spectrum(X @ X.mT)
+    expected = torch.linalg.svdvals(X)
+    # Squares of numbers of order 20 with a relative error of 1e-16 · w.
+    torch.testing.assert_close(found.values, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.gap23, expected[:, 1] ** 2 - expected[:, 2] ** 2)
+    torch.testing.assert_close(found.drift, X.mean(1).norm(dim=1))
+
+
+def test_scores_by_their_definition():
+    X = updates(6)
+    found = update_spectrum(X @ X.mT)
+    for run, values in enumerate(found.values.tolist()):
+        plain = [values[j] / values[j + 1] for j in range(5)]
+        weighted = [values[j] * plain[j] for j in range(5)]
+        for scores, flag in ((plain, False), (weighted, True)):
+            k = int(np.argmax(scores))
+            assert found.rank_at_gap(weighted=flag)[run] == k + 1
+            assert found.gap_ratio(weighted=flag)[run] == pytest.approx(plain[k], rel=1e-12)
+
+
+def test_planted_directions_are_counted():
+    two = torch.zeros(6, 50, dtype=torch.float64)
+    two[:, 0] = torch.tensor([5.0, 5, 5, 5, 5, 5])
+    two[:, 1] = torch.tensor([4.0, -4, 4, -4, 4, -4])
+    two += 0.01 * torch.randn(6, 50, generator=CHANCE, dtype=torch.float64)
+    found = update_spectrum(two @ two.T)
+    assert found.rank_at_gap(weighted=False) == 2
+    assert found.first_share == pytest.approx(25 / 41, abs=1e-2)  # noise of 0.01 beside 4
+    # Equal updates are √w times as long together as the longest.
+    one = torch.ones(5, 3, dtype=torch.float64)
+    assert update_spectrum(one @ one.T).excess_over_orthogonal == pytest.approx(math.sqrt(5))
+    apart = torch.eye(4, dtype=torch.float64) * torch.tensor([1.0, 2, 3, 4])
+    assert update_spectrum(apart @ apart.T).excess_over_orthogonal == pytest.approx(1.0)
+
+
+def test_few_updates_have_no_gap():
+    single = update_spectrum(torch.ones(1, 1, dtype=torch.float64))
+    assert math.isnan(single.gap23)
+    assert math.isnan(single.rank_at_gap())
+    assert math.isnan(single.gap_ratio())
+    assert math.isnan(update_spectrum(torch.eye(2).double()).gap23)
+
+
+@pytest.mark.parametrize("signal", [0.0, 5.0])
+def test_the_published_threshold_says_the_same_of_noise_and_signal(signal):
+    size, count = 20_000, 5
+    X = updates(count, size, runs=1)[0]
+    X[:, 0] += signal * math.sqrt(size) / 5
+    ratio = update_spectrum(X @ X.T).published_threshold_ratio(size)
+    # σ_w over the root mean square of the smaller half is 1 up to √(w/p) = 1.6 %.
+    assert ratio == pytest.approx((size / (count - 1)) ** 0.25, rel=0.05)
+
+
+def test_cosines_are_those_of_explicit_directions():
+    X = updates(6, 30, runs=1)[0]
+    found = direction_cosines(X @ X.T, 5)
+    before, after = (torch.linalg.svd(rows, full_matrices=False).Vh for rows in (X[:-1], X[1:]))
+    torch.testing.assert_close(found.abs(), (before @ after.T).abs(), rtol=0, atol=1e-10)
+    angles = subspace_angles(before[:2].T.numpy(), after[:2].T.numpy())
+    ours = torch.linalg.svdvals(found[:2, :2]).clamp(max=1).arccos().flip(0)
+    # The largest angle is well conditioned; small ones lose half of the digits.
+    assert ours[0].item() == pytest.approx(angles[0], abs=1e-6)
+
+
+def test_a_window_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="of 5 updates for windows of 4, got 4"):
+        direction_cosines(torch.eye(4).double(), 4)
