@@ -11,7 +11,14 @@ import torch
 
 import spectraledge.instruments as package
 from cases import EAGER, TINY_MODEL, tiny
-from spectraledge.instruments import FourierStructure, Instrument, Observer, Window, instrument_key
+from spectraledge.instruments import (
+    FourierStructure,
+    Instrument,
+    Observer,
+    SpectralEdge,
+    Window,
+    instrument_key,
+)
 from spectraledge.snapshots import Snapshot
 from spectraledge.store.tensors import tensors_from_bytes, tensors_to_bytes
 from spectraledge.training import Problem, Trainer
@@ -19,7 +26,10 @@ from spectraledge.updates import Adam, LowRank, WeightDecay
 
 UPDATES = (WeightDecay(0.1), Adam(), LowRank(0.01, scale="absolute", coupled=False, method="svd"))
 MODEL = replace(TINY_MODEL, layers=1)
-SPECS = [tiny(seed=seed, updates=UPDATES, model=MODEL) for seed in range(3)]
+# Five snapshots, which is what a short window of updates needs to turn once.
+SPECS = [
+    tiny(seed=seed, updates=UPDATES, model=MODEL, steps=8, record_every=2) for seed in range(3)
+]
 
 
 def every_instrument() -> list[type[Instrument]]:
@@ -33,7 +43,9 @@ def every_instrument() -> list[type[Instrument]]:
 
 KINDS = every_instrument()
 # Defaults, and arguments that fill outputs which the defaults leave empty.
-VARIANTS = [kind() for kind in KINDS] + [
+# Windows that the few snapshots here can fill.
+SHORT = {SpectralEdge: {"window": 3}}
+VARIANTS = [kind(**SHORT.get(kind, {})) for kind in KINDS] + [
     kind(heads=MODEL.heads) for kind in KINDS if "heads" in {f.name for f in fields(kind)}
 ]
 # The tokens of the numbers alone, in an even and an odd number.

@@ -82,6 +82,19 @@ def test_cosines_are_those_of_explicit_directions():
     assert ours[0].item() == pytest.approx(angles[0], abs=1e-6)
 
 
+def test_a_broken_run_is_nan_and_leaves_the_others_alone():
+    X = updates(4)
+    whole = X @ X.mT
+    broken = whole.clone()
+    broken[1, 0, 0] = torch.inf
+    found, expected = update_spectrum(broken), update_spectrum(whole)
+    assert torch.equal(found.values[0], expected.values[0])
+    for array in (found.values, found.gap23, found.rank_at_gap(), found.gap_ratio()):
+        assert array[1].isnan().all()
+        assert not array[0].isnan().any()
+    assert direction_cosines(broken, 3)[1].isnan().any()
+
+
 def test_a_window_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="of 5 updates for windows of 4, got 4"):
         direction_cosines(torch.eye(4).double(), 4)

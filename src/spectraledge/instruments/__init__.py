@@ -24,6 +24,7 @@ from spectraledge.instruments.scale_invariance import (
     ScaleTest,
     scale_invariance_of,
 )
+from spectraledge.instruments.spectral_edge import SpectralEdge
 from spectraledge.instruments.subspace_projection import (
     SubspaceProjection,
     whole_run_projections,
@@ -48,6 +49,7 @@ __all__ = [
     "Probe",
     "ScaleInvariance",
     "ScaleTest",
+    "SpectralEdge",
     "SubspaceProjection",
     "TrajectoryPCA",
     "TrajectoryReading",

@@ -62,18 +62,15 @@ class UpdateSpectrum:
         Returns:
             From 1 to w − 1; NaN for one update.
         """
-        ratios = self._ratios()
-        if not ratios.shape[-1]:
+        if self.values.shape[-1] < 2:
             return torch.full_like(self.values[..., 0], torch.nan)
-        scores = ratios * self.values[..., :-1] if weighted else ratios
-        return scores.argmax(-1).double() + 1
+        return self._at_gap(weighted).double() + 1 + 0 * self.values[..., 0]
 
     def gap_ratio(self, *, weighted: bool = True) -> Number:
         """``σ_k / σ_{k+1}`` at `rank_at_gap`, >= 1; NaN for one update."""
-        rank = self.rank_at_gap(weighted=weighted)
         if self.values.shape[-1] < 2:
-            return rank
-        return self._ratios().gather(-1, (rank.long() - 1).unsqueeze(-1)).squeeze(-1)
+            return torch.full_like(self.values[..., 0], torch.nan)
+        return self._ratios().gather(-1, self._at_gap(weighted).unsqueeze(-1)).squeeze(-1)
 
     @property
     def drift(self) -> Number:
@@ -108,6 +105,10 @@ class UpdateSpectrum:
         noise = self.values[..., (count + 1) // 2 :].square().mean(-1) / parameters
         return self.values[..., -1] / (noise.sqrt() * (parameters * (count - 1)) ** 0.25)
 
+    def _at_gap(self, weighted: bool) -> Tensor:
+        ratios = self._ratios()
+        return (ratios * self.values[..., :-1] if weighted else ratios).argmax(-1)
+
     def _ratios(self) -> Tensor:
         tiny = torch.finfo(torch.float64).tiny
         return self.values[..., :-1] / self.values[..., 1:].clamp(min=tiny)
@@ -120,15 +121,17 @@ def update_spectrum(gram: Gram) -> UpdateSpectrum:
         gram: Inner products ``(..., w, w)`` float64, oldest update first.
 
     Returns:
-        The spectrum.
+        The spectrum; NaN where a product is not finite, as of a run that diverged.
 
     Example:
         >>> spectrum = update_spectrum(torch.diag(torch.tensor([1.0, 9.0, 4.0]).double()))
         >>> spectrum.values.tolist(), float(spectrum.gap23)
         ([3.0, 2.0, 1.0], 3.0)
     """
-    squares, left = torch.linalg.eigh(gram)
-    return UpdateSpectrum(gram, squares.flip(-1).clamp(min=0).sqrt(), left.flip(-1))
+    finite = gram.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
+    squares, left = torch.linalg.eigh(torch.where(finite, gram, 0.0))
+    values = torch.where(finite.squeeze(-1), squares.flip(-1).clamp(min=0).sqrt(), torch.nan)
+    return UpdateSpectrum(gram, values, left.flip(-1))
 
 
 def direction_cosines(gram: Gram, window: int) -> Float64[Tensor, "*batch k k"]:

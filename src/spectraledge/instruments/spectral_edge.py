@@ -1,0 +1,169 @@
+"""The spectral edge: leading directions of the last few parameter updates, and how they turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import nan
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from spectraledge.instruments.base import Instrument, Output, Window
+from spectraledge.instruments.shape_batches import check_kinds
+from spectraledge.linalg.update_spectrum import (
+    UpdateSpectrum,
+    direction_cosines,
+    update_spectrum,
+)
+from spectraledge.snapshots import Snapshot
+from spectraledge.weight_matrices import weight_matrices
+
+__all__ = ["SpectralEdge", "update_gram"]
+
+DEGREES = 180 / torch.pi
+
+
+def update_gram(points: Sequence[Tensor], known: Tensor | None = None) -> Tensor:
+    """Inner products of the steps between points of R trajectories.
+
+    Args:
+        points: n + 1 flat parameter vectors, each ``(R, D)``.
+        known: Products of the first n − 1 steps, if they were computed before.
+
+    Returns:
+        ``(R, n, n)`` float64.
+
+    Cost: with `known`, n differences and n inner products; without, n²/2.
+    """
+    steps = [(after.double() - before.double()) for before, after in pairwise(points)]
+    if known is None:
+        rows = [torch.stack([_dots(a, b) for b in steps], -1) for a in steps]
+        return torch.stack(rows, 1) if rows else points[0].new_zeros(len(points[0]), 0, 0).double()
+    row = torch.stack([_dots(steps[-1], step) for step in steps], -1)
+    gram = pad(known, (0, 1, 0, 1))
+    gram[:, -1], gram[:, :, -1] = row, row
+    return gram
+
+
+def _dots(first: Tensor, second: Tensor) -> Tensor:
+    # Run by run: a sum over a stack of other sizes may round differently.
+    return torch.stack([torch.dot(a, b) for a, b in zip(first, second)])
+
+
+@dataclass(frozen=True)
+class SpectralEdge(Instrument):
+    """Spectrum of the last W displacements between snapshots, and the turning of its directions.
+
+    ``v_1``, the leading right singular direction, is the spectral edge. The window is right-aligned
+    and shorter at the start; displacements are neither centred nor weighted. Directions turn
+    between two windows of W, the second one snapshot later; those share W − 1 displacements, so
+    that even random ones turn little.
+
+    Gaps and ratios depend on W and on the distance of the snapshots: compare runs at equal ones.
+
+    Args:
+        window: W >= 2 displacements; 5 is published for Dyck-1 and SCAN, 10 for modular arithmetic.
+        kinds: Kinds of matrices that are looked at; empty for every weight matrix.
+
+    Raises:
+        ValueError: For a window below 2 or unknown kinds; at the first snapshot if the model has no
+            such matrix.
+
+    Cost: W differences and inner products of the chosen weights a snapshot; memory W + 2 snapshots.
+
+    Source: arXiv:2604.07380, definitions of the edge; 2603.28964. Differs from the published code
+    in float64 and in `gap23`, which is NaN for windows of two.
+    """
+
+    window: int = 5
+    kinds: tuple[str, ...] = ("query", "key", "value", "attention_output")
+
+    name: ClassVar[str] = "spectral_edge"
+    outputs: ClassVar[Mapping[str, Output]] = {
+        "displacements": Output("displacements in the window"),
+        "singular_values": Output("σ, largest first", "weight", ("component",), each=True),
+        "gap23": Output("σ₂² − σ₃²", "weight²"),
+        "first_share": Output("σ₁² / Σσ²"),
+        "rank_at_gap": Output("directions before the largest weighted gap"),
+        "rank_at_plain_gap": Output("directions before the largest ratio of neighbours"),
+        "gap_ratio": Output("σ_k / σ_{k+1} at the weighted gap"),
+        "drift": Output("norm of the mean displacement", "weight"),
+        "excess_over_orthogonal": Output("σ₁ over that of orthogonal displacements"),
+        "published_threshold_ratio": Output("σ_w over the published noise level, vacuous"),
+        "rotation": Output("angle of a direction to the last one", "°", ("component",), each=True),
+        "edge_rotation": Output("largest angle between spans of v₁ and v₂", "°"),
+    }
+
+    def __post_init__(self) -> None:
+        check_kinds("SpectralEdge", self.kinds)
+        if self.window < 2:
+            raise ValueError(f"SpectralEdge: expected window >= 2, got {self.window}")
+
+    @property
+    def history(self) -> int:  # type: ignore[override]
+        """Snapshots of two windows, the second one snapshot later."""
+        return self.window + 2
+
+    def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
+        """Numbers of the components."""
+        return {"component": tuple(f"v{k + 1}" for k in range(self.window))}
+
+    def measure(self, window: Window) -> dict[str, Tensor]:
+        """Everything about the window that ends at the newest snapshot."""
+        gram, parameters = self._gram(window)
+        count = min(self.window, gram.shape[-1])
+        arrays = {name: torch.full((len(gram),), nan).double() for name in self.outputs}
+        for name in ("singular_values", "rotation"):
+            arrays[name] = torch.full((len(gram), self.window), nan).double()
+        arrays["displacements"] = torch.full((len(gram),), float(count)).double()
+        if count:
+            arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), parameters)
+        if gram.shape[-1] == self.window + 1:
+            arrays |= _rotations(direction_cosines(gram, self.window))
+        return arrays
+
+    def _gram(self, window: Window) -> tuple[Tensor, int]:
+        """Products of the displacements in both windows, and the number of parameters."""
+        snapshots = window.snapshots[-self.history :]
+        points = [self._weights(snapshot) for snapshot in snapshots]
+        steps, memory = [snapshot.step for snapshot in snapshots], window.memory
+        known = None
+        if len(steps) > 2 and memory.get("steps", [])[-len(steps) + 1 :] == steps[:-1]:
+            size = len(steps) - 2
+            known = memory["gram"][:, -size:, -size:]
+        gram = update_gram(points, known).cpu()
+        memory["steps"], memory["gram"] = steps, gram
+        return gram, points[-1].shape[1]
+
+    def _weights(self, snapshot: Snapshot) -> Tensor:
+        matrices = weight_matrices(snapshot.layout, self.kinds).values()
+        own = [m.view(snapshot.parameters, snapshot.layout).flatten(1) for m in matrices]
+        return torch.cat(own, dim=1)
+
+    def _spectrum(self, found: UpdateSpectrum, parameters: int) -> dict[str, Tensor]:
+        missing = self.window - found.values.shape[-1]
+        return {
+            "singular_values": pad(found.values, (0, missing), value=nan),
+            "gap23": found.gap23,
+            "first_share": found.first_share,
+            "rank_at_gap": found.rank_at_gap(),
+            "rank_at_plain_gap": found.rank_at_gap(weighted=False),
+            "gap_ratio": found.gap_ratio(),
+            "drift": found.drift,
+            "excess_over_orthogonal": found.excess_over_orthogonal,
+            "published_threshold_ratio": found.published_threshold_ratio(parameters),
+        }
+
+
+def _rotations(cosines: Tensor) -> dict[str, Tensor]:
+    own = cosines.diagonal(dim1=-2, dim2=-1).abs().clamp(max=1)
+    edge = cosines[:, :2, :2]
+    # Singular values of a matrix with NaN are an error; such a span has no angle.
+    known = ~edge.isnan().flatten(1).any(1)
+    smallest = torch.full_like(own[:, 0], nan)
+    smallest[known] = torch.linalg.svdvals(edge[known])[:, -1].clamp(max=1)
+    return {"rotation": own.arccos() * DEGREES, "edge_rotation": smallest.arccos() * DEGREES}

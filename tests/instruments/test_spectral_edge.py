@@ -1,0 +1,107 @@
+"""The spectral edge of planted trajectories, streamed and at once."""
+
+import math
+
+import pytest
+import torch
+
+from spectraledge.instruments import Observer, SpectralEdge, Window
+from spectraledge.instruments.spectral_edge import update_gram
+from spectraledge.snapshots import Layout, Snapshot
+
+LAYOUT = Layout(("blocks.0.attn.query.weight", "head.weight"), ((6, 5), (3, 4)))
+EDGE = SpectralEdge(window=4, kinds=("query",))
+
+
+def snapshots(points: torch.Tensor) -> list[Snapshot]:
+    """Points ``(T, R, 30)`` of the query weights; the head moves wildly."""
+    chance = torch.Generator().manual_seed(1)
+    heads = 100 * torch.randn(len(points), points.shape[1], 12, generator=chance)
+    return [
+        Snapshot(100 * t, LAYOUT, torch.cat([point.float(), head], 1))
+        for t, (point, head) in enumerate(zip(points, heads))
+    ]
+
+
+def walk(count=9, runs=2):
+    chance = torch.Generator().manual_seed(0)
+    return torch.randn(count, runs, 30, generator=chance).cumsum(0)
+
+
+def observed(points, instrument=EDGE):
+    observer = Observer([instrument])
+    (key,) = observer.instruments
+    return [observer.observe(s)[key] for s in snapshots(points)]
+
+
+def test_readings_are_those_of_the_thin_svd():
+    points = walk()
+    readings = observed(points)
+    for t in range(3, 9):
+        first = max(0, t - 4)
+        steps = (points[first + 1 : t + 1] - points[first:t]).double().transpose(0, 1)
+        expected = torch.linalg.svdvals(steps)
+        found = readings[t]["singular_values"]
+        # The walk is stored in float32, a relative 1e-7 of points of norm 15.
+        torch.testing.assert_close(found[:, : expected.shape[1]], expected, rtol=1e-5, atol=1e-5)
+        assert found[:, expected.shape[1] :].isnan().all()
+        assert readings[t]["displacements"].tolist() == [float(t - first)] * 2
+
+
+def test_streamed_products_are_those_at_once():
+    points = [x for x in walk()]
+    whole = update_gram(points)
+    grown = None
+    for n in range(1, len(points)):
+        grown = update_gram(points[: n + 1], grown)
+    torch.testing.assert_close(grown, whole, rtol=1e-14, atol=1e-14)
+
+
+def test_a_window_without_memory_measures_the_same():
+    taken = snapshots(walk())
+    live = observed(walk())[-1]
+    alone = EDGE.measure(Window(tuple(taken)))
+    for name, array in live.items():
+        torch.testing.assert_close(alone[name], array, rtol=1e-13, atol=0, equal_nan=True)
+
+
+def test_a_straight_line_has_one_direction_that_does_not_turn():
+    direction = torch.randn(30, generator=torch.Generator().manual_seed(2))
+    line = torch.arange(9.0)[:, None, None] * direction.repeat(1, 1, 1)
+    last = observed(line)[-1]
+    assert last["first_share"].item() == pytest.approx(1.0, abs=1e-6)  # float32 points
+    assert last["excess_over_orthogonal"].item() == pytest.approx(2.0, abs=1e-6)
+    # Half of the digits of float32 points are left of a small angle.
+    assert last["rotation"][0, 0].item() == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_direction_that_is_replaced_turns_by_a_right_angle():
+    basis = torch.eye(30)
+    steps = [5 * basis[0]] * 5 + [50 * basis[1]]
+    points = torch.stack([torch.zeros(30), *steps]).cumsum(0)[:, None]
+    last = observed(points)[-1]
+    assert last["rotation"][0, 0].item() == pytest.approx(90.0, abs=1e-4)
+
+
+def test_too_little_history_is_nan():
+    readings = observed(walk())
+    assert readings[0]["singular_values"].isnan().all()
+    assert readings[2]["gap23"].isnan().all()
+    assert not readings[3]["gap23"].isnan().any()
+    assert readings[4]["rotation"].isnan().all()
+    assert not readings[5]["edge_rotation"].isnan().any()
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="window >= 2, got 1"):
+        SpectralEdge(window=1)
+    with pytest.raises(ValueError, match="kind"):
+        SpectralEdge(kinds=("quary",))
+
+
+def test_orthogonal_steps_are_no_edge():
+    points = torch.stack([torch.zeros(30), *torch.eye(30)[:8]]).cumsum(0)[:, None]
+    last = observed(points)[-1]
+    assert last["excess_over_orthogonal"].item() == pytest.approx(1.0, abs=1e-6)
+    assert last["first_share"].item() == pytest.approx(0.25, abs=1e-6)
+    assert math.isfinite(last["drift"].item())
