@@ -106,7 +106,7 @@ def _longer(runs: Sequence[DefectRun], fast: Sequence[DefectRun]) -> Verdict:
     paper = "0.55 against 0.38 in the text; 0.98 by the coded rule in the released runs"
     slow_lead, fast_lead = (_of(group, lead_fraction) for group in (runs, fast))
     if slow_lead is None or fast_lead is None:
-        return Verdict(claim, paper, _none(runs), "undecided")
+        return Verdict(claim, paper, _none(runs, slow_lead), "undecided")
     return Verdict(
         claim,
         paper,
@@ -182,7 +182,7 @@ def _lower_share(runs: Sequence[DefectRun], fast: Sequence[DefectRun]) -> Verdic
     paper = "caption: lower; figure: 85–94 % against 64–78 %"
     slow_share, fast_share = (_of(group, first_share) for group in (runs, fast))
     if slow_share is None or fast_share is None:
-        return Verdict(claim, paper, _none(runs), "undecided")
+        return Verdict(claim, paper, _none(runs, slow_share), "undecided")
     left = _of(runs, lambda run: first_share(run, "first_share_without_decayed_start"))
     return Verdict(
         claim,
@@ -205,8 +205,10 @@ def _greater(first: Interval, second: Interval) -> Status:
     return "fails" if first.upper < second.lower else "undecided"
 
 
-def _none(runs: Sequence[DefectRun]) -> str:
+def _none(runs: Sequence[DefectRun], slow: Interval | None = None) -> str:
     if not runs:
         return NOT_RUN
+    if slow is not None:
+        return f"{share_words(slow)} in the slow regime; the fast one was not run"
     furthest = max(run.watched for run in runs)
     return f"none generalises within the {furthest:,} steps that were run"

@@ -21,6 +21,7 @@ from spectraledge.experiments.execution_subspace.regime_provenance import (
     answer_words,
     regime_section,
 )
+from spectraledge.experiments.execution_subspace.regimes import UNTIL as BASE_UNTIL
 from spectraledge.experiments.execution_subspace.slow_regime_claims import (
     first_share,
     lead_fraction,
@@ -68,7 +69,9 @@ def slow_regime_page(known: Known, scale: Scale) -> Page:
     regimes = slow_scale(scale)
     wanted = slow_runs(regimes.slow)
     specs = dict(zip(GROUPS, (wanted[DECAY], wanted[NO_DECAY], fast_runs(regimes.fast))))
-    groups = {name: defect_runs(known, runs) for name, runs in specs.items()}
+    # The fast runs were decided for other studies, which stop watching sooner.
+    watched = dict.fromkeys(GROUPS, known) | {"fast": Known(known.ledger, BASE_UNTIL)}
+    groups = {name: defect_runs(watched[name], runs) for name, runs in specs.items()}
     slow, plain, fast = (groups[name] for name in GROUPS)
     verdicts = scaled_verdicts(slow_verdicts(slow, plain, fast), scale)
     return Page(
