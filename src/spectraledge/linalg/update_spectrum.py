@@ -64,7 +64,9 @@ class UpdateSpectrum:
         """
         if self.values.shape[-1] < 2:
             return torch.full_like(self.values[..., 0], torch.nan)
-        return self._at_gap(weighted).double() + 1 + 0 * self.values[..., 0]
+        # An index is never NaN; that of a broken run must be.
+        rank = self._at_gap(weighted).double() + 1
+        return torch.where(self.values[..., 0].isnan(), torch.nan, rank)
 
     def gap_ratio(self, *, weighted: bool = True) -> Number:
         """``σ_k / σ_{k+1}`` at `rank_at_gap`, >= 1; NaN for one update."""
