@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spectraledge.instruments import Observer, SpectralEdge, Window
-from spectraledge.instruments.spectral_edge import update_gram
+from spectraledge.instruments.update_window import update_gram
 from spectraledge.snapshots import Layout, Snapshot
 
 LAYOUT = Layout(("blocks.0.attn.query.weight", "head.weight"), ((6, 5), (3, 4)))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import nan
 from typing import ClassVar
 
@@ -14,44 +13,20 @@ from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.shape_batches import check_kinds
+from spectraledge.instruments.update_window import (
+    ATTENTION_WEIGHTS,
+    chosen_columns,
+    update_gram,
+)
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
     direction_cosines,
     update_spectrum,
 )
-from spectraledge.snapshots import Snapshot
-from spectraledge.weight_matrices import weight_matrices
 
-__all__ = ["SpectralEdge", "update_gram"]
+__all__ = ["SpectralEdge"]
 
 DEGREES = 180 / torch.pi
-
-
-def update_gram(points: Sequence[Tensor], known: Tensor | None = None) -> Tensor:
-    """Inner products of the steps between points of R trajectories.
-
-    Args:
-        points: n + 1 flat parameter vectors, each ``(R, D)``.
-        known: Products of the first n − 1 steps, if they were computed before.
-
-    Returns:
-        ``(R, n, n)`` float64.
-
-    Cost: with `known`, n differences and n inner products; without, n²/2.
-    """
-    steps = [(after.double() - before.double()) for before, after in pairwise(points)]
-    if known is None:
-        rows = [torch.stack([_dots(a, b) for b in steps], -1) for a in steps]
-        return torch.stack(rows, 1) if rows else points[0].new_zeros(len(points[0]), 0, 0).double()
-    row = torch.stack([_dots(steps[-1], step) for step in steps], -1)
-    gram = pad(known, (0, 1, 0, 1))
-    gram[:, -1], gram[:, :, -1] = row, row
-    return gram
-
-
-def _dots(first: Tensor, second: Tensor) -> Tensor:
-    # Run by run: a sum over a stack of other sizes may round differently.
-    return torch.stack([torch.dot(a, b) for a, b in zip(first, second)])
 
 
 @dataclass(frozen=True)
@@ -80,7 +55,7 @@ class SpectralEdge(Instrument):
     """
 
     window: int = 5
-    kinds: tuple[str, ...] = ("query", "key", "value", "attention_output")
+    kinds: tuple[str, ...] = ATTENTION_WEIGHTS
 
     name: ClassVar[str] = "spectral_edge"
     outputs: ClassVar[Mapping[str, Output]] = {
@@ -129,7 +104,8 @@ class SpectralEdge(Instrument):
     def _gram(self, window: Window) -> tuple[Tensor, int]:
         """Products of the displacements in both windows, and the number of parameters."""
         snapshots = window.snapshots[-self.history :]
-        points = [self._weights(snapshot) for snapshot in snapshots]
+        columns = chosen_columns(window.now.layout, self.kinds)
+        points = [snapshot.parameters[:, columns] for snapshot in snapshots]
         steps, memory = [snapshot.step for snapshot in snapshots], window.memory
         known = None
         if len(steps) > 2 and memory.get("steps", [])[-len(steps) + 1 :] == steps[:-1]:
@@ -138,11 +114,6 @@ class SpectralEdge(Instrument):
         gram = update_gram(points, known).cpu()
         memory["steps"], memory["gram"] = steps, gram
         return gram, points[-1].shape[1]
-
-    def _weights(self, snapshot: Snapshot) -> Tensor:
-        matrices = weight_matrices(snapshot.layout, self.kinds).values()
-        own = [m.view(snapshot.parameters, snapshot.layout).flatten(1) for m in matrices]
-        return torch.cat(own, dim=1)
 
     def _spectrum(self, found: UpdateSpectrum, parameters: int) -> dict[str, Tensor]:
         missing = self.window - found.values.shape[-1]

@@ -1,0 +1,141 @@
+"""The last few displacements of chosen weights, and their leading directions as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from spectraledge.linalg.update_spectrum import UpdateSpectrum, update_spectrum
+from spectraledge.snapshots import Layout, Snapshot
+from spectraledge.weight_matrices import weight_matrices
+
+__all__ = ["ATTENTION_WEIGHTS", "UpdateWindow", "chosen_columns", "update_gram"]
+
+ATTENTION_WEIGHTS = ("query", "key", "value", "attention_output")
+
+
+@lru_cache(maxsize=32)
+def chosen_columns(layout: Layout, kinds: tuple[str, ...]) -> Int[Tensor, " D"]:
+    """Columns of the flat parameters that belong to matrices of the given kinds.
+
+    Args:
+        layout: Of the flat vector.
+        kinds: Kinds of matrices; empty for every weight matrix.
+
+    Returns:
+        D columns, matrix by matrix.
+
+    Raises:
+        ValueError: If the model has no such matrix.
+    """
+    numbers = torch.arange(layout.size).unsqueeze(0)
+    matrices = weight_matrices(layout, kinds).values()
+    return torch.cat([m.view(numbers, layout).flatten() for m in matrices])
+
+
+def update_gram(points: Sequence[Tensor], known: Tensor | None = None) -> Tensor:
+    """Inner products of the steps between points of R trajectories.
+
+    Args:
+        points: n + 1 flat parameter vectors, each ``(R, D)``.
+        known: Products of the first n − 1 steps, if they were computed before.
+
+    Returns:
+        ``(R, n, n)`` float64.
+
+    Cost: with `known`, n differences and n inner products; without, n²/2.
+    """
+    steps = [(after.double() - before.double()) for before, after in pairwise(points)]
+    if known is None:
+        rows = [torch.stack([run_dots(a, b) for b in steps], -1) for a in steps]
+        return torch.stack(rows, 1) if rows else points[0].new_zeros(len(points[0]), 0, 0).double()
+    row = torch.stack([run_dots(steps[-1], step) for step in steps], -1)
+    gram = torch.nn.functional.pad(known, (0, 1, 0, 1))
+    gram[:, -1], gram[:, :, -1] = row, row
+    return gram
+
+
+def run_dots(first: Float64[Tensor, "R D"], second: Float64[Tensor, "R D"]) -> Tensor:
+    """Inner product of two vectors of each run, ``(R,)``."""
+    # Run by run: a sum over a stack of other sizes may round differently.
+    return torch.stack([torch.dot(a, b) for a, b in zip(first, second)])
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateWindow:
+    """The last W displacements of chosen weights of R runs.
+
+    Args:
+        layout: Of the flat parameters.
+        columns: ``(D,)``, which of them are looked at.
+        points: W + 1 points ``(R, D)``, oldest first.
+        spectrum: Of their displacements.
+    """
+
+    layout: Layout
+    columns: Tensor
+    points: tuple[Tensor, ...]
+    spectrum: UpdateSpectrum
+
+    @classmethod
+    def of(cls, snapshots: Sequence[Snapshot], kinds: tuple[str, ...], width: int) -> UpdateWindow:
+        """The window that ends at the newest snapshot.
+
+        Args:
+            snapshots: Oldest first, at least two; only the last ``width + 1`` count.
+            kinds: Kinds of matrices; empty for every weight matrix.
+            width: Displacements W; fewer if there are fewer snapshots.
+
+        Returns:
+            The window.
+
+        Raises:
+            ValueError: For fewer than two snapshots, or if the model has no such matrix.
+        """
+        if len(snapshots) < 2:
+            raise ValueError(f"expected at least two snapshots, got {len(snapshots)}")
+        taken = snapshots[-width - 1 :]
+        layout = taken[-1].layout
+        columns = chosen_columns(layout, kinds)
+        points = tuple(snapshot.parameters[:, columns] for snapshot in taken)
+        return cls(layout, columns, points, update_spectrum(update_gram(points)))
+
+    @property
+    def width(self) -> int:
+        """Displacements in the window."""
+        return len(self.points) - 1
+
+    def directions(self, count: int) -> Float64[Tensor, "R K D"]:
+        """Leading right singular directions ``v_k = Σ_j U_jk δ_j / σ_k``, unit, v₁ first.
+
+        Args:
+            count: How many, K <= W.
+
+        Returns:
+            In the chosen columns; NaN where ``σ_k`` is zero. Signs are arbitrary.
+
+        Raises:
+            ValueError: For more directions than displacements.
+        """
+        if not 1 <= count <= self.width:
+            raise ValueError(f"expected 1 to {self.width} directions, got {count}")
+        sigma = self.spectrum.values[:, :count]
+        weights = (
+            self.spectrum.left[:, :, :count] / torch.where(sigma > 0, sigma, torch.nan)[:, None]
+        )
+        found = torch.zeros(*sigma.shape, len(self.columns), dtype=torch.float64)
+        for step, (before, after) in enumerate(pairwise(self.points)):
+            found += weights[:, step, :, None] * (after.double() - before.double())[:, None]
+        return found
+
+    def embed(self, directions: Float[Tensor, "R K D"]) -> Float[Tensor, "R K P"]:
+        """Vectors in the chosen columns as vectors of all parameters, zero elsewhere."""
+        whole = directions.new_zeros(*directions.shape[:2], self.layout.size)
+        whole[..., self.columns] = directions
+        return whole
