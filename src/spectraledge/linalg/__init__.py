@@ -107,6 +107,12 @@ from spectraledge.linalg.trajectory_nulls import (
     step_lengths,
     z_score,
 )
+from spectraledge.linalg.update_energy import (
+    alignment_cosines,
+    direction_projections,
+    energy_shares,
+    signed_shares,
+)
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
     direction_cosines,
@@ -125,6 +131,7 @@ __all__ = [
     "Schedule",
     "TrajectoryGram",
     "UpdateSpectrum",
+    "alignment_cosines",
     "angular_step",
     "cans",
     "centred",
@@ -133,9 +140,11 @@ __all__ = [
     "decay_logarithms",
     "direction_cosine",
     "direction_cosines",
+    "direction_projections",
     "discrete_logarithm_order",
     "displacement_gram",
     "distance_to_subdifferential",
+    "energy_shares",
     "entropy_rank",
     "evaluate",
     "expanding_shares",
@@ -191,6 +200,7 @@ __all__ = [
     "sampled_null_shares",
     "share_interval",
     "share_quantile",
+    "signed_shares",
     "singular_values",
     "soft_threshold_singular_values",
     "split_heads",

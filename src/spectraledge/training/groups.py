@@ -21,8 +21,9 @@ def parameter_groups(model: nn.Module) -> Groups:
         the MLP matrices, ``matrices`` both inside blocks. ``not_qk`` is everything but query and
         key matrices, norm gains and embeddings included, which is what the published
         low-rank-decay baseline decays beside Q and K. ``weights`` leaves out norm gains and
-        biases, and ``other_weights`` also Q and K: what fair comparisons decay. Groups may be
-        empty.
+        biases, and ``other_weights`` also Q and K: what fair comparisons decay. ``fused_qkv``
+        are projections that hold Q, K and V below one another (three blocks of rows), and
+        ``attention_output`` what follows. Groups may be empty.
     """
     roles = parameter_roles(model)
     names = tuple(name for name, _ in model.named_parameters())
@@ -41,6 +42,8 @@ def parameter_groups(model: nn.Module) -> Groups:
         "weights": weights,
         "other_weights": tuple(name for name in weights if name not in qk),
         "attention": attention,
+        "fused_qkv": having("fused_qkv"),
+        "attention_output": having("attention_output"),
         "mlp": mlp,
         "matrices": tuple(name for name in names if name in attention + mlp),
     }

@@ -1,0 +1,115 @@
+"""Displacements over intervals of training, and what decays contributed to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from spectraledge.instruments.update_window import chosen_columns
+from spectraledge.snapshots import Snapshot
+
+__all__ = ["IntervalParts"]
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalParts:
+    """Vectors of the last intervals between snapshots, in chosen columns.
+
+    Args:
+        snapshots: Oldest first; each interval ends at one of `ends`.
+        ends: Places of the snapshots at the ends of intervals; one more than there are intervals.
+        columns: ``(D,)``, which parameters are looked at.
+        weight_decay: ω of the trapezoid.
+    """
+
+    snapshots: tuple[Snapshot, ...]
+    ends: tuple[int, ...]
+    columns: Tensor
+    weight_decay: float
+
+    @classmethod
+    def of(
+        cls,
+        snapshots: Sequence[Snapshot],
+        kinds: tuple[str, ...],
+        stride: int,
+        weight_decay: float,
+    ) -> IntervalParts:
+        """Intervals of `stride` snapshots each; the last one ends at the newest.
+
+        Args:
+            snapshots: Oldest first.
+            kinds: Kinds of matrices.
+            stride: Snapshots per interval.
+            weight_decay: ω of the trapezoid.
+
+        Returns:
+            As many whole intervals as there are.
+        """
+        last = len(snapshots) - 1
+        ends = tuple(range(last % stride, last + 1, stride))
+        columns = chosen_columns(snapshots[-1].layout, kinds)
+        return cls(tuple(snapshots), ends, columns, weight_decay)
+
+    @property
+    def count(self) -> int:
+        """Number of intervals."""
+        return len(self.ends) - 1
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last step of each interval."""
+        steps = [self.snapshots[end].step for end in self.ends]
+        return list(pairwise(steps))
+
+    @property
+    def now(self) -> Float64[Tensor, "R D"]:
+        """The newest weights."""
+        return self._weights(self.ends[-1])
+
+    def vector(self, what: str, number: int) -> Float64[Tensor, "R D"]:
+        """One vector of one interval.
+
+        Args:
+            what: ``displacement``, a recorded part, or ``trapezoid``.
+            number: Which interval, oldest first.
+
+        Returns:
+            The vector of each run; NaN for parts if none were recorded.
+        """
+        if what == "displacement":
+            return self._weights(self.ends[number + 1]) - self._weights(self.ends[number])
+        if what == "trapezoid":
+            return self._trapezoid(number)
+        return self._part(what, number)
+
+    def _weights(self, place: int) -> Tensor:
+        return self.snapshots[place].parameters[:, self.columns].double()
+
+    def _part(self, part: str, number: int) -> Tensor:
+        inside = self.snapshots[self.ends[number] + 1 : self.ends[number + 1] + 1]
+        first = self._recorded(inside[0], part)
+        return sum((self._recorded(snapshot, part) for snapshot in inside[1:]), first)
+
+    def _recorded(self, snapshot: Snapshot, part: str) -> Tensor:
+        if part in snapshot.parts:
+            return snapshot.parts[part][:, self.columns]
+        # A part that no update makes is zero; one of a run that nobody recorded is not known.
+        nothing = 0.0 if snapshot.parts else torch.nan
+        return torch.full((snapshot.runs, len(self.columns)), nothing, dtype=torch.float64)
+
+    def _trapezoid(self, number: int) -> Tensor:
+        start, end = (self.snapshots[self.ends[n]] for n in (number, number + 1))
+        if end.lr is None:
+            return torch.full((end.runs, len(self.columns)), torch.nan, dtype=torch.float64)
+        ends = self._weights(self.ends[number]) + self._weights(self.ends[number + 1])
+        rate = end.lr.double() * self.weight_decay * (end.step - start.step)
+        if end.parts:
+            decayed = self._part("weight_decay", number).abs().sum(1) > 0
+            rate = torch.where(decayed, rate, 0.0)
+        return -rate.unsqueeze(1) * ends / 2
