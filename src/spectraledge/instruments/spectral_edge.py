@@ -18,6 +18,7 @@ from spectraledge.instruments.update_window import (
     chosen_columns,
     update_gram,
 )
+from spectraledge.linalg.rotation_nulls import drift_ratio, rotation_null
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
     direction_cosines,
@@ -36,7 +37,8 @@ class SpectralEdge(Instrument):
     ``v_1``, the leading right singular direction, is the spectral edge. The window is right-aligned
     and shorter at the start; displacements are neither centred nor weighted. Directions turn
     between two windows of W, the second one snapshot later; those share W − 1 displacements, so
-    that even random ones turn little.
+    that even random ones turn little: ``null_rotation`` is what a constant drift and white noise
+    of the same ratio would show.
 
     Gaps and ratios depend on W and on the distance of the snapshots: compare runs at equal ones.
 
@@ -71,6 +73,11 @@ class SpectralEdge(Instrument):
         "published_threshold_ratio": Output("σ_w over the published noise level, vacuous"),
         "rotation": Output("angle of a direction to the last one", "°", ("component",), each=True),
         "edge_rotation": Output("largest angle between spans of v₁ and v₂", "°"),
+        "drift_ratio": Output("common part of the displacements over the rest"),
+        "null_rotation": Output(
+            "mean angle of drift and white noise", "°", ("component",), each=True
+        ),
+        "least_null_rotation": Output("its 5 % quantile", "°", ("component",), each=True),
     }
 
     def __post_init__(self) -> None:
@@ -92,13 +99,17 @@ class SpectralEdge(Instrument):
         gram, parameters = self._gram(window)
         count = min(self.window, gram.shape[-1])
         arrays = {name: torch.full((len(gram),), nan).double() for name in self.outputs}
-        for name in ("singular_values", "rotation"):
+        for name in (n for n, output in self.outputs.items() if output.axes):
             arrays[name] = torch.full((len(gram), self.window), nan).double()
         arrays["displacements"] = torch.full((len(gram),), float(count)).double()
         if count:
             arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), parameters)
         if gram.shape[-1] == self.window + 1:
             arrays |= _rotations(direction_cosines(gram, self.window))
+            ratio = drift_ratio(gram)
+            null = rotation_null(self.window, ratio)
+            arrays |= {"drift_ratio": ratio, "null_rotation": null.mean}
+            arrays["least_null_rotation"] = null.low
         return arrays
 
     def _gram(self, window: Window) -> tuple[Tensor, int]:

@@ -44,6 +44,7 @@ from spectraledge.linalg.random_subspaces import (
     share_quantile,
     typical_norm_share,
 )
+from spectraledge.linalg.rotation_nulls import RotationNull, drift_ratio, rotation_null
 from spectraledge.linalg.rows import Halley, Polynomial, Row
 from spectraledge.linalg.schedules import (
     Schedule,
@@ -127,6 +128,7 @@ __all__ = [
     "Polynomial",
     "ProximalMethod",
     "RitzValues",
+    "RotationNull",
     "Row",
     "Schedule",
     "TrajectoryGram",
@@ -144,6 +146,7 @@ __all__ = [
     "discrete_logarithm_order",
     "displacement_gram",
     "distance_to_subdifferential",
+    "drift_ratio",
     "energy_shares",
     "entropy_rank",
     "evaluate",
@@ -197,6 +200,7 @@ __all__ = [
     "remaining_fractions",
     "rolling_windows",
     "rotated_concentration",
+    "rotation_null",
     "sampled_null_shares",
     "share_interval",
     "share_quantile",

@@ -8,6 +8,7 @@ from spectraledge.tasks.dyck import DyckDepth
 from spectraledge.tasks.group import GroupComposition
 from spectraledge.tasks.modular import ModularArithmetic
 from spectraledge.tasks.scan import Scan
+from spectraledge.tasks.shuffled_labels import ShuffledLabels
 
 __all__ = [
     "UNLABELLED",
@@ -16,5 +17,6 @@ __all__ = [
     "GroupComposition",
     "ModularArithmetic",
     "Scan",
+    "ShuffledLabels",
     "Task",
 ]
