@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from spectraledge.instruments import Observer, SpectralEdge, Window
-from spectraledge.instruments.update_window import update_gram
 from spectraledge.snapshots import Layout, Snapshot
 
 LAYOUT = Layout(("blocks.0.attn.query.weight", "head.weight"), ((6, 5), (3, 4)))
@@ -48,13 +47,12 @@ def test_readings_are_those_of_the_thin_svd():
         assert readings[t]["displacements"].tolist() == [float(t - first)] * 2
 
 
-def test_streamed_products_are_those_at_once():
-    points = [x for x in walk()]
-    whole = update_gram(points)
-    grown = None
-    for n in range(1, len(points)):
-        grown = update_gram(points[: n + 1], grown)
-    torch.testing.assert_close(grown, whole, rtol=1e-14, atol=1e-14)
+def test_a_stride_skips_snapshots():
+    points = walk(count=13)
+    strided = observed(points, SpectralEdge(window=3, stride=2, kinds=("query",)))[-1]
+    coarse = observed(points[::2], SpectralEdge(window=3, kinds=("query",)))[-1]
+    for name, array in coarse.items():
+        torch.testing.assert_close(strided[name], array, rtol=1e-12, atol=1e-12)
 
 
 def test_a_window_without_memory_measures_the_same():

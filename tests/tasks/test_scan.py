@@ -107,3 +107,11 @@ def test_more_rows_than_there_are_and_unknown_commands_are_refused():
         Scan("add_turn_left", held_out=1209).dataset(0)
     with pytest.raises(ValueError, match=r"part of a SCAN command.*got 'turn'"):
         actions_of(("turn",))
+
+
+def test_long_commands_can_be_left_out():
+    whole = Scan(train=None, held_out=None, longest=16).dataset(0)
+    assert len(whole) == 14_142
+    assert (whole.labels != UNLABELLED).sum(1).max() == 17  # and an end
+    with pytest.raises(ValueError, match="longest >= 1 or None, got 0"):
+        Scan(longest=0)

@@ -38,7 +38,7 @@ class IntervalParts:
         snapshots: Sequence[Snapshot],
         kinds: tuple[str, ...],
         stride: int,
-        weight_decay: float,
+        weight_decay: float = 0.0,
     ) -> IntervalParts:
         """Intervals of `stride` snapshots each; the last one ends at the newest.
 

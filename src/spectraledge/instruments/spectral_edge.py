@@ -12,12 +12,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
+from spectraledge.instruments.interval_parts import IntervalParts
+from spectraledge.instruments.interval_products import IntervalProducts
 from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import (
-    ATTENTION_WEIGHTS,
-    chosen_columns,
-    update_gram,
-)
+from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
 from spectraledge.linalg.rotation_nulls import drift_ratio, rotation_null
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
@@ -36,7 +34,7 @@ class SpectralEdge(Instrument):
 
     ``v_1``, the leading right singular direction, is the spectral edge. The window is right-aligned
     and shorter at the start; displacements are neither centred nor weighted. Directions turn
-    between two windows of W, the second one snapshot later; those share W − 1 displacements, so
+    between two windows of W, the second one displacement later; those share W − 1 of them, so
     that even random ones turn little: ``null_rotation`` is what a constant drift and white noise
     of the same ratio would show.
 
@@ -44,19 +42,22 @@ class SpectralEdge(Instrument):
 
     Args:
         window: W >= 2 displacements; 5 is published for Dyck-1 and SCAN, 10 for modular arithmetic.
+        stride: Snapshots per displacement, >= 1.
         kinds: Kinds of matrices that are looked at; empty for every weight matrix.
 
     Raises:
-        ValueError: For a window below 2 or unknown kinds; at the first snapshot if the model has no
-            such matrix.
+        ValueError: For a window below 2, a stride below 1 or unknown kinds; at the first snapshot
+            if the model has no such matrix.
 
-    Cost: W differences and inner products of the chosen weights a snapshot; memory W + 2 snapshots.
+    Cost: W + 1 differences and inner products of the chosen weights a snapshot; memory of
+    (W + 1) · stride + 1 snapshots.
 
     Source: arXiv:2604.07380, definitions of the edge; 2603.28964. Differs from the published code
     in float64 and in `gap23`, which is NaN for windows of two.
     """
 
     window: int = 5
+    stride: int = 1
     kinds: tuple[str, ...] = ATTENTION_WEIGHTS
 
     name: ClassVar[str] = "spectral_edge"
@@ -82,13 +83,16 @@ class SpectralEdge(Instrument):
 
     def __post_init__(self) -> None:
         check_kinds("SpectralEdge", self.kinds)
-        if self.window < 2:
-            raise ValueError(f"SpectralEdge: expected window >= 2, got {self.window}")
+        for name, least in (("window", 2), ("stride", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"SpectralEdge: expected {name} >= {least}, got {getattr(self, name)}"
+                )
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Snapshots of two windows, the second one snapshot later."""
-        return self.window + 2
+        """Snapshots of two windows, the second one displacement later."""
+        return (self.window + 1) * self.stride + 1
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Numbers of the components."""
@@ -96,14 +100,18 @@ class SpectralEdge(Instrument):
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Everything about the window that ends at the newest snapshot."""
-        gram, parameters = self._gram(window)
-        count = min(self.window, gram.shape[-1])
+        intervals = IntervalParts.of(window.snapshots[-self.history :], self.kinds, self.stride)
+        products = IntervalProducts(intervals, window.memory.setdefault("products", {}))
+        gram = products.gram().cpu()
+        count = min(self.window, intervals.count)
         arrays = {name: torch.full((len(gram),), nan).double() for name in self.outputs}
         for name in (n for n, output in self.outputs.items() if output.axes):
             arrays[name] = torch.full((len(gram), self.window), nan).double()
         arrays["displacements"] = torch.full((len(gram),), float(count)).double()
         if count:
-            arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), parameters)
+            arrays |= self._spectrum(
+                update_spectrum(gram[:, -count:, -count:]), len(intervals.columns)
+            )
         if gram.shape[-1] == self.window + 1:
             arrays |= _rotations(direction_cosines(gram, self.window))
             ratio = drift_ratio(gram)
@@ -111,20 +119,6 @@ class SpectralEdge(Instrument):
             arrays |= {"drift_ratio": ratio, "null_rotation": null.mean}
             arrays["least_null_rotation"] = null.low
         return arrays
-
-    def _gram(self, window: Window) -> tuple[Tensor, int]:
-        """Products of the displacements in both windows, and the number of parameters."""
-        snapshots = window.snapshots[-self.history :]
-        columns = chosen_columns(window.now.layout, self.kinds)
-        points = [snapshot.parameters[:, columns] for snapshot in snapshots]
-        steps, memory = [snapshot.step for snapshot in snapshots], window.memory
-        known = None
-        if len(steps) > 2 and memory.get("steps", [])[-len(steps) + 1 :] == steps[:-1]:
-            size = len(steps) - 2
-            known = memory["gram"][:, -size:, -size:]
-        gram = update_gram(points, known).cpu()
-        memory["steps"], memory["gram"] = steps, gram
-        return gram, points[-1].shape[1]
 
     def _spectrum(self, found: UpdateSpectrum, parameters: int) -> dict[str, Tensor]:
         missing = self.window - found.values.shape[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,8 +12,9 @@ from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.interval_parts import IntervalParts
+from spectraledge.instruments.interval_products import IntervalProducts
 from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS, run_dots
+from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
 from spectraledge.linalg.update_energy import (
     alignment_cosines,
     direction_projections,
@@ -29,8 +30,6 @@ __all__ = ["PARTS", "UpdateDecomposition"]
 GRADIENT, DECAYS = "gradient", ("weight_decay", "low_rank")
 PARTS = (GRADIENT, *DECAYS)
 TRAPEZOID = "trapezoid"
-Span = tuple[int, int]
-Key = tuple[str, Span, str, Span]
 
 
 @dataclass(frozen=True)
@@ -135,12 +134,12 @@ class UpdateDecomposition(Instrument):
         )
         arrays["weight_norm"] = intervals.now.norm(dim=1)
         if intervals.count:
-            products = _Products(intervals, window.memory.setdefault("products", {}))
+            products = IntervalProducts(intervals, window.memory.setdefault("products", {}))
             arrays |= _of_interval(products) | self._of_window(products)
         return {name: array.cpu() for name, array in arrays.items()}
 
-    def _of_window(self, products: _Products) -> dict[str, Tensor]:
-        deltas = products.between("displacement", "displacement")
+    def _of_window(self, products: IntervalProducts) -> dict[str, Tensor]:
+        deltas = products.gram()
         spectrum = update_spectrum(deltas)
         decays = [products.between(part, "displacement") for part in DECAYS]
         parts = torch.stack([deltas - sum(decays), *decays])
@@ -161,46 +160,7 @@ class UpdateDecomposition(Instrument):
         return {name: pad(array, (0, missing), value=torch.nan) for name, array in found.items()}
 
 
-class _Products:
-    """Inner products of the vectors of a window, each computed once while it slides."""
-
-    def __init__(self, intervals: IntervalParts, kept: MutableMapping[Key, Tensor]) -> None:
-        self.intervals = intervals
-        self._kept = kept
-        known = set(intervals.spans)
-        for key in [k for k in kept if not {k[1], k[3]} <= known]:
-            del kept[key]
-
-    def between(self, rows: str, columns: str) -> Tensor:
-        """``⟨a_i, b_j⟩`` of two kinds of vectors over all intervals, ``(R, w, w)``."""
-        numbers = range(self.intervals.count)
-        return torch.stack(
-            [torch.stack([self.one(rows, i, columns, j) for j in numbers], -1) for i in numbers], 1
-        )
-
-    def one(self, first: str, i: int, second: str, j: int) -> Tensor:
-        """``⟨a_i, b_j⟩`` of each run."""
-        spans = self.intervals.spans
-        key = (first, spans[i], second, spans[j])
-        mirrored = (second, spans[j], first, spans[i])
-        if key not in self._kept:
-            if mirrored in self._kept:
-                return self._kept[mirrored]
-            self._kept[key] = run_dots(
-                self.intervals.vector(first, i), self.intervals.vector(second, j)
-            )
-        return self._kept[key]
-
-    def with_weights(self) -> Tensor:
-        """``⟨θ, δ_j⟩`` with the newest weights, ``(R, w)``."""
-        now = self.intervals.now
-        numbers = range(self.intervals.count)
-        return torch.stack(
-            [run_dots(now, self.intervals.vector("displacement", j)) for j in numbers], -1
-        )
-
-
-def _of_interval(products: _Products) -> dict[str, Tensor]:
+def _of_interval(products: IntervalProducts) -> dict[str, Tensor]:
     last = products.intervals.count - 1
 
     def dot(first: str, second: str) -> Tensor:

@@ -39,26 +39,17 @@ def chosen_columns(layout: Layout, kinds: tuple[str, ...]) -> Int[Tensor, " D"]:
     return torch.cat([m.view(numbers, layout).flatten() for m in matrices])
 
 
-def update_gram(points: Sequence[Tensor], known: Tensor | None = None) -> Tensor:
+def update_gram(points: Sequence[Tensor]) -> Tensor:
     """Inner products of the steps between points of R trajectories.
 
     Args:
-        points: n + 1 flat parameter vectors, each ``(R, D)``.
-        known: Products of the first n − 1 steps, if they were computed before.
+        points: n + 1 flat parameter vectors, n >= 1, each ``(R, D)``.
 
     Returns:
         ``(R, n, n)`` float64.
-
-    Cost: with `known`, n differences and n inner products; without, n²/2.
     """
     steps = [(after.double() - before.double()) for before, after in pairwise(points)]
-    if known is None:
-        rows = [torch.stack([run_dots(a, b) for b in steps], -1) for a in steps]
-        return torch.stack(rows, 1) if rows else points[0].new_zeros(len(points[0]), 0, 0).double()
-    row = torch.stack([run_dots(steps[-1], step) for step in steps], -1)
-    gram = torch.nn.functional.pad(known, (0, 1, 0, 1))
-    gram[:, -1], gram[:, :, -1] = row, row
-    return gram
+    return torch.stack([torch.stack([run_dots(a, b) for b in steps], -1) for a in steps], 1)
 
 
 def run_dots(first: Float64[Tensor, "R D"], second: Float64[Tensor, "R D"]) -> Tensor:

@@ -68,6 +68,8 @@ class Scan:
         split: Which.
         train: Training rows that are kept, drawn evenly; None for all.
         held_out: Held-out rows that are kept, half for validation and half for test; None for all.
+        longest: Most actions of a command that is kept, on both sides; None for all commands.
+            14,142 commands have at most 16.
 
     Raises:
         ValueError: For an unknown split or sizes out of range; in `dataset` for more rows than
@@ -85,11 +87,12 @@ class Scan:
     split: str = "simple"
     train: int | None = 2048
     held_out: int | None = 500
+    longest: int | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"Scan: expected split to be one of {SPLITS}, got {self.split!r}")
-        for name, least in (("train", 1), ("held_out", 2)):
+        for name, least in (("train", 1), ("held_out", 2), ("longest", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"Scan: expected {name} >= {least} or None, got {value}")
@@ -135,7 +138,7 @@ class Scan:
         )
 
     def _sides(self, chance: random.Random) -> tuple[list[int], list[int]]:
-        rows = list(range(len(commands())))
+        rows = [r for r, command in enumerate(commands()) if self._is_short_enough(command)]
         if self.split == "simple":
             chance.shuffle(rows)
             cut = int(SIMPLE_SHARE * len(rows))
@@ -143,6 +146,9 @@ class Scan:
         may_train = TRAINED[self.split]
         marked = [may_train(command) for command in commands()]
         return [r for r in rows if marked[r]], [r for r in rows if not marked[r]]
+
+    def _is_short_enough(self, command: Command) -> bool:
+        return self.longest is None or len(actions_of(command)) <= self.longest
 
     def _kept(
         self, name: str, rows: list[int], count: int | None, chance: random.Random
