@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from spectraledge.instruments import Observer, UpdateDecomposition, UpdateWindow, Window
+from spectraledge.instruments import (
+    Observer,
+    UpdateDecomposition,
+    UpdateWindow,
+    Window,
+    instrument_key,
+)
 from spectraledge.instruments.interval_parts import IntervalParts
 from spectraledge.models import CausalDecoderSpec
 from spectraledge.snapshots import Layout, Snapshot
@@ -14,7 +20,7 @@ from spectraledge.training import Execution, Problem, RunSpec, Trainer
 from spectraledge.updates import Adam, LowRank, WeightDecay
 
 LAYOUT = Layout(("blocks.0.attn.query.weight", "head.weight"), ((6, 5), (3, 4)))
-SPLIT = UpdateDecomposition(window=4, kinds=("query",))
+SPLIT = UpdateDecomposition(window=4, components=4, kinds=("query",))
 RUNS, STEPS, LR = 2, 100, 1e-3
 
 
@@ -164,7 +170,9 @@ def test_a_stationary_run_opposes_its_decay():
 
 def test_a_stride_sums_parts_and_skips_points():
     gradients, decays, snapshots = random_path(count=10)
-    halved = observed(snapshots, UpdateDecomposition(window=4, stride=2, kinds=("query",)))[-1]
+    halved = observed(
+        snapshots, UpdateDecomposition(window=4, stride=2, components=4, kinds=("query",))
+    )[-1]
     coarse = path(*(x.unflatten(0, (5, 2)).sum(1) for x in (gradients, decays)))
     expected = observed(coarse)[-1]
     for name in ("energy_share", "signed_share", "overlap", "interval_share", "part_norm"):
@@ -190,11 +198,11 @@ def test_live_parts_close_in_a_training_run():
         record_every=5,
     )
     problem = Problem([spec], Execution(compile=False))
-    split = UpdateDecomposition(window=2)
+    split = UpdateDecomposition(window=2, components=2)
     observer = Observer([split], problem)
     parts = observer.parts_wanted(problem.layout)
     for snapshot in Trainer(problem, record_parts=parts).snapshots():
-        reading = observer.observe(snapshot)["update_decomposition(window=2)"]
+        reading = observer.observe(snapshot)[instrument_key(split)]
     assert (reading["part_norm"] > 0).all()
     # float32 weights are rounded at each of 5 steps: 1e-7 of their norm over that of the move.
     torch.testing.assert_close(reading["interval_share"].sum(1), torch.ones(1).double())
@@ -221,7 +229,8 @@ def test_directions_are_those_of_the_svd():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 1}, "window >= 2, got 1"),
+        ({"window": 1, "components": 1}, "window >= 2, got 1"),
+        ({"window": 4, "components": 5}, "components in 1..window=4, got 5"),
         ({"stride": 0}, "stride >= 1, got 0"),
         ({"weight_decay": -1.0}, "weight_decay >= 0, got -1"),
         ({"weight_decay": math.nan}, "weight_decay >= 0, got nan"),

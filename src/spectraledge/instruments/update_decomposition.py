@@ -59,6 +59,7 @@ class UpdateDecomposition(Instrument):
     Args:
         window: W >= 2 displacements.
         stride: Snapshots per displacement, >= 1; the parts of longer intervals are summed.
+        components: Leading directions that are reported, 1 to W.
         kinds: Kinds of matrices that are looked at; empty for every weight matrix.
         weight_decay: ω of the trapezoid; runs in which recorded decay is zero have none.
 
@@ -76,6 +77,7 @@ class UpdateDecomposition(Instrument):
 
     window: int = 5
     stride: int = 1
+    components: int = 3
     kinds: tuple[str, ...] = ATTENTION_WEIGHTS
     weight_decay: float = 1.0
 
@@ -102,6 +104,11 @@ class UpdateDecomposition(Instrument):
 
     def __post_init__(self) -> None:
         check_kinds("UpdateDecomposition", self.kinds)
+        if not 1 <= self.components <= self.window:
+            raise ValueError(
+                f"UpdateDecomposition: expected components in 1..window={self.window}, got "
+                f"{self.components}"
+            )
         for name, least in (("window", 2), ("stride", 1), ("weight_decay", 0)):
             if not getattr(self, name) >= least:
                 raise ValueError(
@@ -119,12 +126,12 @@ class UpdateDecomposition(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Numbers of the components and names of the parts."""
-        return {"component": tuple(f"v{k + 1}" for k in range(self.window)), "part": PARTS}
+        return {"component": tuple(f"v{k + 1}" for k in range(self.components)), "part": PARTS}
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Everything about the window that ends at the newest snapshot."""
         runs = window.now.runs
-        sizes = {"part": len(PARTS), "component": self.window}
+        sizes = {"part": len(PARTS), "component": self.components}
         arrays = {
             name: torch.full((runs, *(sizes[a] for a in o.axes)), torch.nan, dtype=torch.float64)
             for name, o in self.outputs.items()
@@ -156,7 +163,8 @@ class UpdateDecomposition(Instrument):
             "overlap": weights.squeeze(-2).abs() / norm,
             "trapezoid_share": energy_shares(torch.stack([direct - trapezoid, trapezoid]))[0],
         }
-        missing = self.window - deltas.shape[-1]
+        # Negative padding cuts off the directions that are not reported.
+        missing = self.components - deltas.shape[-1]
         return {name: pad(array, (0, missing), value=torch.nan) for name, array in found.items()}
 
 
