@@ -1,0 +1,156 @@
+"""What the spectral-edge studies measure in every run, and the runs that are known, by task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+
+import numpy as np
+
+from spectraledge.experiments.base import Scale
+from spectraledge.experiments.row_values import mean_of, value_at
+from spectraledge.experiments.spectral_edge.edge_regimes import (
+    DECAY,
+    EdgeRegime,
+    edge_regimes,
+)
+from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed
+from spectraledge.instruments import Instrument, SpectralEdge, UpdateDecomposition
+from spectraledge.lab.plan import Measured
+from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.rows import Row
+from spectraledge.series import Interval
+from spectraledge.training import Every, RunSpec
+
+__all__ = [
+    "DENSE_EDGE",
+    "EDGE",
+    "INSTRUMENTS",
+    "NARROW_EDGE",
+    "SPLIT",
+    "SPLITS",
+    "WIDE_EDGE",
+    "EdgeGroup",
+    "curve_name",
+    "edge_groups",
+]
+
+STRIDE = 2
+EDGE = SpectralEdge(window=5, stride=STRIDE)
+NARROW_EDGE, WIDE_EDGE = (
+    SpectralEdge(window=3, stride=STRIDE),
+    SpectralEdge(window=10, stride=STRIDE),
+)
+DENSE_EDGE = SpectralEdge(window=3)
+SPLIT = UpdateDecomposition(window=5, stride=STRIDE)
+# Other windows and cadences: the same run, looked at otherwise.
+SPLITS: tuple[UpdateDecomposition, ...] = (
+    UpdateDecomposition(window=3, stride=STRIDE),
+    SPLIT,
+    UpdateDecomposition(window=10, stride=STRIDE),
+    UpdateDecomposition(window=5, stride=1),
+    UpdateDecomposition(window=5, stride=2 * STRIDE),
+)
+_LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, DENSE_EDGE, *SPLITS)
+# Whatever is recorded is measured: the cadence of the records is that of the regime.
+INSTRUMENTS: tuple[Measured, ...] = tuple((instrument, Every(1)) for instrument in _LIVE)
+_PREFIXES = curve_prefixes(_LIVE)
+
+
+def curve_name(instrument: Instrument, output: str, *labels: str) -> str:
+    """Name of the curve of an output, of one entry if labels are given."""
+    entry = f":{','.join(labels)}" if labels else ""
+    return f"{_PREFIXES[instrument]}/{output}{entry}"
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeGroup:
+    """The runs of one task that are known.
+
+    Args:
+        name: Of the task.
+        regime: Their settings.
+        rows: By condition and seed.
+    """
+
+    name: str
+    regime: EdgeRegime
+    rows: Mapping[str, Mapping[int, Row]]
+
+    def at(self, name: str, step: float, condition: str = DECAY) -> Interval | None:
+        """Mean over seeds of a curve at a step; None without any."""
+        return mean_of(value_at(row, name, step) for row in self.rows[condition].values())
+
+    def published(self, name: str, step: float) -> float:
+        """A curve of the published seed at a step; NaN if it is not known."""
+        row = self.rows[DECAY].get(self.regime.published_seed)
+        return nan if row is None else value_at(row, name, step)
+
+    def grok_steps(self, condition: str = DECAY) -> dict[int, int | None]:
+        """First record with the accuracy that counts as generalising, by seed, as published."""
+        return {seed: self._grokked(row) for seed, row in self.rows[condition].items()}
+
+    def known(self) -> bool:
+        """Whether any run with decay is known."""
+        return bool(self.rows[DECAY])
+
+    def _grokked(self, row: Row) -> int | None:
+        steps, values = row.curve(self.regime.metric)
+        seen = np.flatnonzero(values >= self.regime.grokked)
+        return int(steps[seen[0]]) if seen.size else None
+
+
+def edge_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
+    """Runs of every task of a scale that are known and were measured with the edge."""
+    needed = curve_name(EDGE, "gap23")
+    return {
+        name: EdgeGroup(
+            name,
+            regime,
+            {
+                condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
+                for condition, runs in regime.conditions().items()
+            },
+        )
+        for name, regime in edge_regimes(scale).items()
+    }
+
+
+def wanted_runs(scale: Scale) -> Iterable[RunSpec]:
+    """Every condition of every task; depends on nothing that is known."""
+    for regime in edge_regimes(scale).values():
+        for runs in regime.conditions().values():
+            yield from runs
+
+
+def finite_curve(row: Row, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a curve where it is finite; empty if there is none."""
+    if name not in row.curves:
+        return np.zeros(0), np.zeros(0)
+    steps, values = row.curve(name)
+    seen = np.isfinite(values)
+    return steps[seen], values[seen]
+
+
+def flip_step(row: Row, split: UpdateDecomposition, width: int) -> float:
+    """First full window in which decay drives ``v₁`` after the gradient did.
+
+    The share of the gradient in the energy along ``v₁`` falls below one half, having been above
+    it in some full window before.
+
+    Args:
+        row: Of a run.
+        split: Which window and cadence.
+        width: Steps between two records.
+
+    Returns:
+        The step; NaN if it never does.
+    """
+    steps, share = finite_curve(row, curve_name(split, "energy_share", "gradient", "v1"))
+    full = steps >= split.window * split.stride * width
+    steps, share = steps[full], share[full]
+    above = np.maximum.accumulate(share > 0.5) if share.size else share
+    found = np.flatnonzero((share < 0.5) & above.astype(bool))
+    return float(steps[found[0]]) if found.size and isfinite(steps[found[0]]) else nan

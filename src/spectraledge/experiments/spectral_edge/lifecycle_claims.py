@@ -1,0 +1,247 @@
+"""Claims of `two_phase_lifecycle`, and what the rows say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite, nan
+
+import numpy as np
+
+from spectraledge.experiments.gather import decide
+from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
+from spectraledge.experiments.spectral_edge.edge_regimes import (
+    DECAY,
+    DYCK,
+    SCAN,
+    SHUFFLED,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import (
+    SPLIT,
+    SPLITS,
+    EdgeGroup,
+    curve_name,
+    finite_curve,
+    flip_step,
+)
+from spectraledge.experiments.spectral_edge.edge_study import Groups
+from spectraledge.instruments import UpdateDecomposition
+from spectraledge.lab.rows import Row
+from spectraledge.report import Verdict
+
+__all__ = ["GRADIENT_SHARE", "flips", "lifecycle_claims", "window_end"]
+
+GRADIENT_SHARE = curve_name(SPLIT, "energy_share", "gradient", "v1")
+DECAY_SHARE = curve_name(SPLIT, "interval_share", "weight_decay")
+PUBLISHED: Mapping[str, Mapping[str, float]] = {
+    DYCK: {"pre": 0.976, "at": 0.053, "post": 0.995, "late": 0.87},
+    SCAN: {"pre": 0.887, "at": 0.523, "post": 0.002, "late": 0.021},
+}
+NOT_RUN = "not run yet"
+
+
+def lifecycle_claims(groups: Groups) -> list[Verdict]:
+    """All verdicts, one a claim and task."""
+    found = []
+    for group in groups.values():
+        found += [
+            _driven_before(group), _driven_at(group), _flips_with_the_window(group),
+            _flips_with_generalisation(group), _shuffled(group), _dominated_before(group),
+            _opposed(group), _lasting(group), _trapezoid(group),
+        ]  # fmt: skip
+    return found
+
+
+def window_end(group: EdgeGroup, split: UpdateDecomposition) -> int:
+    """Step at which the first displacement has left the window: (W + 1) · cadence."""
+    return (split.window + 1) * split.stride * group.regime.record_every
+
+
+def flips(group: EdgeGroup, split: UpdateDecomposition, condition: str = DECAY) -> list[float]:
+    """Steps of the flip, one a seed; NaN where there is none."""
+    width = group.regime.record_every
+    return [flip_step(row, split, width) for row in group.rows[condition].values()]
+
+
+def _driven_before(group: EdgeGroup) -> Verdict:
+    step = group.regime.phases["pre"]
+    return _share(group, "pre", f"Before, at step {step}, the gradient drives the edge", above=0.5)
+
+
+def _driven_at(group: EdgeGroup) -> Verdict:
+    phase = "post" if group.name == SCAN else "at"
+    step = group.regime.phases[phase]
+    return _share(group, phase, f"At step {step}, weight decay drives the edge", below=0.5)
+
+
+def _share(group: EdgeGroup, phase: str, claim: str, **threshold: float) -> Verdict:
+    step = group.regime.phases[phase]
+    paper = PUBLISHED.get(group.name, {}).get(phase)
+    said = "not measured" if paper is None else f"{paper:.1%} (seed {group.regime.published_seed})"
+    rule = (
+        "Share of the gradient in the energy along v₁, window of 5. Holds if the 95 % interval "
+        "over seeds lies on the claimed side of one half."
+    )
+    mean = group.at(GRADIENT_SHARE, step)
+    title = f"{group.name}: {claim}"
+    if mean is None:
+        return Verdict(title, said, NOT_RUN, "undecided", rule)
+    own = group.published(GRADIENT_SHARE, step)
+    words = f"{share_words(mean.within(0, 1))}; seed {group.regime.published_seed}: {own:.3f}"
+    return Verdict(title, said, words, decide(mean, **threshold), rule)
+
+
+def _flips_with_the_window(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: The flip comes when the first displacement leaves the window"
+    rule = (
+        "First full window whose gradient share is below one half after one above; (W + 1) × "
+        "cadence for five windows and cadences. Holds if 80 % of the flips lie within one "
+        "cadence of it, fails if fewer than 20 % do."
+    )
+    pairs = [(s, f) for s in SPLITS for f in flips(group, s) if isfinite(f)]
+    if not pairs:
+        return Verdict(claim, "not questioned", NOT_RUN, "undecided", rule)
+    near = [abs(f - window_end(group, s)) <= s.stride * group.regime.record_every for s, f in pairs]
+    share = float(np.mean(near))
+    words = f"{sum(near)} of {len(near)} flips; " + "; ".join(
+        f"W = {s.window}, {s.stride * group.regime.record_every} steps: "
+        f"{_range(flips(group, s))} against {window_end(group, s)}"
+        for s in SPLITS
+    )
+    status = "holds" if share >= 0.8 else "fails" if share < 0.2 else "undecided"
+    return Verdict(claim, "not questioned", words, status, rule)
+
+
+def _flips_with_generalisation(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: The flip comes when a run generalises"
+    rule = (
+        "Flip minus first record at the accuracy that counts, runs that have both. Holds if "
+        "every run is within one cadence, fails if most are not."
+    )
+    grokked, flipped = list(group.grok_steps().values()), flips(group, SPLIT)
+    apart = [f - g for f, g in zip(flipped, grokked) if g is not None and isfinite(f)]
+    if not apart:
+        return Verdict(claim, "at grokking", _neither(group, grokked), "undecided", rule)
+    near = [abs(d) <= group.regime.cadence for d in apart]
+    words = (
+        f"flips {_range(flipped)}, generalising {_range([_nan(g) for g in grokked])}: apart by "
+        f"{short(mean_of(apart))}; {sum(near)} of {len(near)} within one cadence"
+    )
+    status = "holds" if all(near) else "fails" if sum(near) * 2 < len(near) else "undecided"
+    return Verdict(claim, "at grokking", words, status, rule)
+
+
+def _shuffled(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: Runs that cannot generalise do not flip"
+    rule = (
+        "Training labels permuted, the same decay. Holds if none flips, fails if all do; the "
+        "alignment is the cosine of gradient and decay along v₁ at the flip."
+    )
+    rows = list(group.rows[SHUFFLED].values())
+    if not rows:
+        return Verdict(claim, "aligned if and only if grokking", NOT_RUN, "undecided", rule)
+    found = flips(group, SPLIT, SHUFFLED)
+    there = [f for f in found if isfinite(f)]
+    cosines = mean_of(_alignment(row, f) for row, f in zip(rows, found))
+    words = (
+        f"{len(there)} of {len(rows)} flip, at {_range(there)}; alignment {share_words(cosines)}"
+    )
+    status = "holds" if not there else "fails" if len(there) == len(rows) else "undecided"
+    return Verdict(claim, "aligned if and only if grokking", words, status, rule)
+
+
+def _alignment(row: Row, step: float) -> float:
+    name = curve_name(SPLIT, "alignment", "v1")
+    return value_at(row, name, step) if isfinite(step) else nan
+
+
+def _dominated_before(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: Displacements are the gradient's until a run generalises"
+    rule = (
+        "First interval of which decay makes more than half (⟨w, δ⟩/‖δ‖²), minus the step of "
+        "generalising. Holds if it is not negative in any run, fails if it is in all."
+    )
+    apart = []
+    for row, grokked in zip(group.rows[DECAY].values(), group.grok_steps().values()):
+        steps, shares = finite_curve(row, DECAY_SHARE)
+        seen = np.flatnonzero(shares > 0.5)
+        if seen.size and grokked is not None:
+            apart.append(float(steps[seen[0]]) - grokked)
+    if not apart:
+        return Verdict(claim, "implied", NOT_RUN, "undecided", rule)
+    words = f"decay dominates {short(mean_of(-a for a in apart))} steps before generalising"
+    status = "holds" if min(apart) >= 0 else "fails" if max(apart) < 0 else "undecided"
+    return Verdict(claim, "implied", words, status, rule)
+
+
+def _opposed(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: Gradient and decay point the same way"
+    rule = (
+        "Cosine of both in all attention weights, mean over the intervals of a run. Holds if the "
+        "95 % interval over seeds is above zero, fails if below; along v₁ it is what projecting "
+        "on a direction near θ leaves."
+    )
+    name = curve_name(SPLIT, "interval_cosine")
+    mean = mean_of(
+        float(finite_curve(row, name)[1].mean()) if finite_curve(row, name)[1].size else nan
+        for row in group.rows[DECAY].values()
+    )
+    along = group.at(curve_name(SPLIT, "alignment", "v1"), window_end(group, SPLIT))
+    if mean is None:
+        return Verdict(claim, "aligned along v₁", NOT_RUN, "undecided", rule)
+    words = f"{share_words(mean)}; along v₁ at step {window_end(group, SPLIT)} {share_words(along)}"
+    return Verdict(claim, "aligned along v₁", words, decide(mean, above=0.0), rule)
+
+
+def _lasting(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: After generalising, decay drives the edge for good"
+    rule = (
+        "Share of the full windows after the flip in which the gradient's share is below one "
+        "half. Holds if the 95 % interval over seeds is above one half, fails if below."
+    )
+    shares = []
+    for row, flip in zip(group.rows[DECAY].values(), flips(group, SPLIT)):
+        steps, values = finite_curve(row, GRADIENT_SHARE)
+        after = values[steps >= flip] if isfinite(flip) else np.zeros(0)
+        shares.append(float(np.mean(after < 0.5)) if after.size else nan)
+    mean = mean_of(shares, 0.0, 1.0)
+    said = "a compression phase; 99.5 % gradient at Dyck step 1500 in the notes"
+    if mean is None:
+        return Verdict(claim, said, NOT_RUN, "undecided", rule)
+    return Verdict(claim, said, share_words(mean), decide(mean, above=0.5), rule)
+
+
+def _trapezoid(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: The split can be read off snapshots alone"
+    rule = (
+        "Largest difference between the gradient's share along v₁ by the trapezoid and exact, over "
+        "a run. Holds if the 95 % interval over seeds is below 0.1, fails if above."
+    )
+    name = curve_name(SPLIT, "trapezoid_share", "v1")
+    apart = []
+    for row in group.rows[DECAY].values():
+        exact, estimate = finite_curve(row, GRADIENT_SHARE)[1], finite_curve(row, name)[1]
+        same = min(exact.size, estimate.size)
+        apart.append(float(np.abs(exact[-same:] - estimate[-same:]).max()) if same else nan)
+    mean = mean_of(apart, 0.0, 1.0)
+    if mean is None:
+        return Verdict(claim, "assumed", NOT_RUN, "undecided", rule)
+    return Verdict(claim, "assumed", share_words(mean), decide(mean, below=0.1), rule)
+
+
+def _neither(group: EdgeGroup, grokked: list[int | None]) -> str:
+    if not group.known():
+        return NOT_RUN
+    return f"{sum(g is not None for g in grokked)} of {len(grokked)} generalise"
+
+
+def _nan(step: int | None) -> float:
+    return nan if step is None else float(step)
+
+
+def _range(steps: list[float]) -> str:
+    """Least and largest of the finite steps."""
+    there = sorted(s for s in steps if isfinite(s))
+    if not there:
+        return "never"
+    ends = f"{there[0]:.0f}" if there[0] == there[-1] else f"{there[0]:.0f} to {there[-1]:.0f}"
+    return ends if len(there) == len(steps) else f"{ends} ({len(there)} of {len(steps)})"
