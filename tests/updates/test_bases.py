@@ -13,6 +13,7 @@ from spectraledge.updates import (
     SGD,
     Adam,
     During,
+    EdgeBasis,
     InitialBasis,
     PastBasis,
     ProjectGradient,
@@ -64,6 +65,27 @@ def test_past_basis_remembers_what_was_before_it_acts():
     for index in (4, 5, 6):
         taken = seen[:index]
         close(held[index - 1], projector(dense(trajectory_basis(taken, LAYOUT, KINDS, 1))))
+
+
+def test_edge_basis_is_that_of_the_last_displacements():
+    basis = EdgeBasis(2, window=3, every=2, kinds=KINDS)
+    seen, held = bases_over_time(basis, 16)
+    columns = basis.columns(LAYOUT)["edge"]
+    for index in range(7, 17):
+        # Before steps 1, 3, 5, ... a snapshot is taken; three displacements need four.
+        taken = torch.stack(seen[0:index:2][-4:], 1)[0, :, columns].double()
+        right = torch.linalg.svd(taken.diff(dim=0), full_matrices=False)[2][:2]
+        expected = torch.zeros(LAYOUT.size, 2).double()
+        expected[columns] = right.mT
+        close(held[index - 1], projector(expected))
+
+
+def test_edge_basis_has_no_direction_before_it_has_displacements():
+    _, held = bases_over_time(EdgeBasis(2, window=3, every=2, kinds=KINDS), 5)
+    assert not held[3].any()
+    assert held[4].any()
+    with pytest.raises(ValueError, match="window"):
+        EdgeBasis(components=3, window=2)
 
 
 def test_singular_basis_is_renewed_at_its_steps():

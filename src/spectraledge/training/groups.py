@@ -20,10 +20,11 @@ def parameter_groups(model: nn.Module) -> Groups:
         Names by group. ``qk`` are query and key matrices, ``attention`` all of attention, ``mlp``
         the MLP matrices, ``matrices`` both inside blocks. ``not_qk`` is everything but query and
         key matrices, norm gains and embeddings included, which is what the published
-        low-rank-decay baseline decays beside Q and K. ``weights`` leaves out norm gains and
-        biases, and ``other_weights`` also Q and K: what fair comparisons decay. ``fused_qkv``
-        are projections that hold Q, K and V below one another (three blocks of rows), and
-        ``attention_output`` what follows. Groups may be empty.
+        low-rank-decay baseline decays beside Q and K; ``not_attention`` leaves out all of
+        attention. ``weights`` leaves out norm gains and biases, and ``other_weights`` also Q and
+        K: what fair comparisons decay. ``fused_qkv`` are projections that hold Q, K and V below
+        one another (three blocks of rows), and ``attention_output`` what follows. Groups may be
+        empty.
     """
     roles = parameter_roles(model)
     names = tuple(name for name, _ in model.named_parameters())
@@ -44,6 +45,7 @@ def parameter_groups(model: nn.Module) -> Groups:
         "attention": attention,
         "fused_qkv": having("fused_qkv"),
         "attention_output": having("attention_output"),
+        "not_attention": tuple(name for name in names if name not in attention),
         "mlp": mlp,
         "matrices": tuple(name for name in names if name in attention + mlp),
     }

@@ -16,6 +16,7 @@ from spectraledge.updates.cautious_weight_decay import CautiousWeightDecay
 from spectraledge.updates.chain import Chain, chain
 from spectraledge.updates.clip import ClipGradient
 from spectraledge.updates.during import During
+from spectraledge.updates.edge_basis import EdgeBasis
 from spectraledge.updates.grokfast import Grokfast
 from spectraledge.updates.hyperball import Hyperball
 from spectraledge.updates.inject_tail import InjectTail
@@ -45,6 +46,7 @@ __all__ = [
     "ClipGradient",
     "Clock",
     "During",
+    "EdgeBasis",
     "Grokfast",
     "Groups",
     "Hyperball",

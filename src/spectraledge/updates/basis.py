@@ -36,6 +36,10 @@ class Basis(ResolvedPerRun):
     def directions(self, theta: Tensor, layout: Layout) -> BlockBasis:
         """The basis at the initial parameters ``(R, P)``; zero columns where it has none yet."""
 
+    def columns(self, layout: Layout) -> dict[str, Tensor]:
+        """Columns of each block of directions, by its name."""
+        return block_columns(layout, self.kinds)
+
     def memory(self, theta: Tensor, layout: Layout) -> State:
         """Further tensors that it keeps, each leading with the run axis."""
         return {}
@@ -84,7 +88,7 @@ class Span:
     def __init__(self, basis: Basis, layout: Layout, device: torch.device) -> None:
         self.basis = basis
         self.layout = layout
-        self.columns = {n: c.to(device) for n, c in block_columns(layout, basis.kinds).items()}
+        self.columns = {n: c.to(device) for n, c in basis.columns(layout).items()}
         self._view: BlockBasis | None = None
 
     def of(self, state: State) -> BlockBasis:
