@@ -45,9 +45,7 @@ class EdgeRegime:
         batch_size: Rows a step, drawn with replacement.
         steps: Of runs with decay.
         control_steps: Of runs without decay and with shuffled labels.
-        record_every: Steps between two records.
-        stride: Records per displacement, so that ``stride · record_every`` is the published
-            cadence.
+        record_every: Steps between two records and snapshots, the published cadence.
         phases: Published steps of the split of gradient and decay, by phase.
         functional_steps: Published steps of ablation, curvature, curves and probes, by phase.
         grokked: Accuracy at which a run counts as generalising.
@@ -64,7 +62,6 @@ class EdgeRegime:
     steps: int
     control_steps: int
     record_every: int
-    stride: int
     phases: Mapping[str, int]
     functional_steps: Mapping[str, int]
     grokked: float
@@ -72,11 +69,6 @@ class EdgeRegime:
     published_seed: int
     seeds: tuple[int, ...]
     data_seed: int | None = 0
-
-    @property
-    def cadence(self) -> int:
-        """Steps of one displacement at the published cadence."""
-        return self.stride * self.record_every
 
     def chain(self, weight_decay: float = 1.0, *after: Update) -> tuple[Update, ...]:
         """Clipping, decay of every parameter, Adam, and what comes after."""
@@ -130,8 +122,7 @@ DYCK_PUBLISHED = EdgeRegime(
     batch_size=50,
     steps=5000,
     control_steps=3000,
-    record_every=50,
-    stride=2,
+    record_every=100,
     phases=_at(300, 600, 1500, 4000),
     functional_steps=_at(200, 500, 1400, 3900),
     grokked=0.95,
@@ -146,8 +137,7 @@ SCAN_REDUCED = EdgeRegime(
     batch_size=64,
     steps=2400,
     control_steps=2400,
-    record_every=50,
-    stride=2,
+    record_every=100,
     phases=_at(300, 700, 1500, 2400),
     functional_steps=_at(200, 700, 1500, 2000),
     grokked=0.95,
@@ -162,8 +152,7 @@ SCAN_PUBLISHED = EdgeRegime(
     batch_size=256,
     steps=10_000,
     control_steps=5000,
-    record_every=250,
-    stride=2,
+    record_every=500,
     phases=_at(1000, 2500, 5000, 10_000),
     functional_steps=_at(500, 2000, 4500, 9500),
     grokked=0.95,
@@ -178,8 +167,7 @@ MODULAR_PUBLISHED = EdgeRegime(
     batch_size=512,
     steps=5000,
     control_steps=4000,
-    record_every=50,
-    stride=2,
+    record_every=100,
     phases=_at(600, 1000, 3100, 3800),
     functional_steps=_at(600, 1000, 3100, 3800),
     grokked=0.95,
@@ -195,7 +183,7 @@ SMOKE = replace(
     batch_size=10,
     steps=80,
     control_steps=80,
-    record_every=4,
+    record_every=8,
     phases=_at(24, 48, 64, 80),
     functional_steps=_at(24, 48, 64, 80),
     seeds=(0, 1),

@@ -25,7 +25,7 @@ from spectraledge.series import Interval
 from spectraledge.training import Every, RunSpec
 
 __all__ = [
-    "DENSE_EDGE",
+    "COARSE_EDGE",
     "EDGE",
     "INSTRUMENTS",
     "NARROW_EDGE",
@@ -37,23 +37,18 @@ __all__ = [
     "edge_groups",
 ]
 
-STRIDE = 2
-EDGE = SpectralEdge(window=5, stride=STRIDE)
-NARROW_EDGE, WIDE_EDGE = (
-    SpectralEdge(window=3, stride=STRIDE),
-    SpectralEdge(window=10, stride=STRIDE),
-)
-DENSE_EDGE = SpectralEdge(window=3)
-SPLIT = UpdateDecomposition(window=5, stride=STRIDE)
+EDGE, NARROW_EDGE, WIDE_EDGE = (SpectralEdge(window=w) for w in (5, 3, 10))
+COARSE_EDGE = SpectralEdge(window=3, stride=2)
+SPLIT = UpdateDecomposition(window=5)
 # Other windows and cadences: the same run, looked at otherwise.
 SPLITS: tuple[UpdateDecomposition, ...] = (
-    UpdateDecomposition(window=3, stride=STRIDE),
+    UpdateDecomposition(window=3),
     SPLIT,
-    UpdateDecomposition(window=10, stride=STRIDE),
-    UpdateDecomposition(window=5, stride=1),
-    UpdateDecomposition(window=5, stride=2 * STRIDE),
+    UpdateDecomposition(window=10),
+    UpdateDecomposition(window=3, stride=2),
+    UpdateDecomposition(window=5, stride=2),
 )
-_LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, DENSE_EDGE, *SPLITS)
+_LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS)
 # Whatever is recorded is measured: the cadence of the records is that of the regime.
 INSTRUMENTS: tuple[Measured, ...] = tuple((instrument, Every(1)) for instrument in _LIVE)
 _PREFIXES = curve_prefixes(_LIVE)

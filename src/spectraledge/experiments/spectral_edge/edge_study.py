@@ -95,7 +95,7 @@ def regime_words(groups: Groups) -> str:
         f"{name}: {type(g.regime.model).__name__.removesuffix('Spec')} of width "
         f"{getattr(g.regime.model, 'width', '?')}, lr {g.regime.lr:g}, batches of "
         f"{g.regime.batch_size}, decay 1 of every parameter, "
-        f"{g.regime.cadence} steps between snapshots."
+        f"{g.regime.record_every} steps between snapshots."
         for name, g in groups.items()
     )
 

@@ -18,7 +18,7 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     SHUFFLED,
 )
 from spectraledge.experiments.spectral_edge.edge_runs import (
-    DENSE_EDGE,
+    COARSE_EDGE,
     EDGE,
     NARROW_EDGE,
     WIDE_EDGE,
@@ -33,7 +33,7 @@ from spectraledge.series import Interval
 
 __all__ = ["EDGES", "declines", "gap_claims", "mean_rotation", "window_words"]
 
-EDGES = (DENSE_EDGE, NARROW_EDGE, EDGE, WIDE_EDGE)
+EDGES = (NARROW_EDGE, EDGE, WIDE_EDGE, COARSE_EDGE)
 NOT_RUN = "not run yet"
 # Published: window 3 for Dyck-1, 5 for SCAN, 10 for modular arithmetic.
 OWN: Mapping[str, SpectralEdge] = {DYCK: NARROW_EDGE, SCAN: EDGE}

@@ -121,7 +121,7 @@ def _flips_with_generalisation(group: EdgeGroup) -> Verdict:
     apart = [f - g for f, g in zip(flipped, grokked) if g is not None and isfinite(f)]
     if not apart:
         return Verdict(claim, "at grokking", _neither(group, grokked), "undecided", rule)
-    near = [abs(d) <= group.regime.cadence for d in apart]
+    near = [abs(d) <= group.regime.record_every for d in apart]
     words = (
         f"flips {_range(flipped)}, generalising {_range([_nan(g) for g in grokked])}: apart by "
         f"{short(mean_of(apart))}; {sum(near)} of {len(near)} within one cadence"
