@@ -17,18 +17,31 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
 )
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
-from spectraledge.instruments import Instrument, SpectralEdge, UpdateDecomposition
+from spectraledge.instruments import (
+    Ablation,
+    FunctionalResponse,
+    Instrument,
+    LogitResponse,
+    PerturbationCurve,
+    SpectralEdge,
+    UpdateDecomposition,
+)
 from spectraledge.lab.plan import Measured
 from spectraledge.lab.reading_curves import curve_prefixes
 from spectraledge.lab.rows import Row
 from spectraledge.series import Interval
-from spectraledge.training import Every, RunSpec
+from spectraledge.training import At, Every, RunSpec
 
 __all__ = [
+    "ABLATION",
     "COARSE_EDGE",
+    "CURVES",
     "EDGE",
     "INSTRUMENTS",
+    "LOGITS",
     "NARROW_EDGE",
+    "PUBLISHED_CURVES",
+    "RESPONSE",
     "SPLIT",
     "SPLITS",
     "WIDE_EDGE",
@@ -48,10 +61,22 @@ SPLITS: tuple[UpdateDecomposition, ...] = (
     UpdateDecomposition(window=3, stride=2),
     UpdateDecomposition(window=5, stride=2),
 )
+ABLATION, CURVES, LOGITS = Ablation(), PerturbationCurve(points=17), LogitResponse()
+PUBLISHED_CURVES = PerturbationCurve(steps="published", curvature="published")
+RESPONSE = FunctionalResponse(seeds=1)
+# Published steps of every task, and some late ones: single snapshots scatter.
+FUNCTIONAL_STEPS = (
+    200, 500, 600, 700, 1000, 1400, 1500, 2000, 2400, 3000,
+    3100, 3500, 3800, 3900, 4500, 5000, 9500,
+)  # fmt: skip
 _LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS)
+_FUNCTIONAL: tuple[Instrument, ...] = (ABLATION, CURVES, PUBLISHED_CURVES, LOGITS, RESPONSE)
 # Whatever is recorded is measured: the cadence of the records is that of the regime.
-INSTRUMENTS: tuple[Measured, ...] = tuple((instrument, Every(1)) for instrument in _LIVE)
-_PREFIXES = curve_prefixes(_LIVE)
+INSTRUMENTS: tuple[Measured, ...] = (
+    *((instrument, Every(1)) for instrument in _LIVE),
+    *((instrument, At(FUNCTIONAL_STEPS)) for instrument in _FUNCTIONAL),
+)
+_PREFIXES = curve_prefixes([*_LIVE, *_FUNCTIONAL])
 
 
 def curve_name(instrument: Instrument, output: str, *labels: str) -> str:

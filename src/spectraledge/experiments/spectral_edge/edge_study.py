@@ -9,6 +9,8 @@ from typing import ClassVar
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.execution_subspace.operation_curves import over_steps
 from spectraledge.experiments.execution_subspace.regime_provenance import answer_words
+from spectraledge.experiments.gather import decide
+from spectraledge.experiments.row_values import short
 from spectraledge.experiments.spectral_edge.edge_regimes import edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import (
     INSTRUMENTS,
@@ -26,11 +28,13 @@ from spectraledge.experiments.study_sections import (
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.report import Figure, Page, Reference, Section, Table, Verdict, arm_colours
+from spectraledge.series import Interval
 from spectraledge.training import RunSpec
 
-__all__ = ["EdgeStudy", "Groups", "drawn", "regime_words"]
+__all__ = ["NOT_RUN", "EdgeStudy", "Groups", "drawn", "over_seeds", "regime_words"]
 
 Groups = Mapping[str, EdgeGroup]
+NOT_RUN = "not run yet"
 
 
 class EdgeStudy(Study):
@@ -63,6 +67,38 @@ class EdgeStudy(Study):
     @abstractmethod
     def sections(self, groups: Groups) -> list[Section]:
         """Figures and tables."""
+
+
+def over_seeds(
+    claim: str,
+    paper: str,
+    mean: Interval | None,
+    rule: str,
+    *,
+    words: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Verdict:
+    """A claim about a mean over seeds: that it is above a threshold, or below one.
+
+    Args:
+        claim: In words.
+        paper: What the paper reports.
+        mean: With its 95 % interval; None if nothing is known.
+        rule: How it is decided; what holds and fails is added.
+        words: What was observed, if more than the mean.
+        above: Threshold that the whole interval must exceed.
+        below: Threshold that it must stay below.
+
+    Returns:
+        The verdict.
+    """
+    side = f"above {above:g}" if above is not None else f"below {below:g}"
+    told = f"{rule} Holds if the 95 % interval over seeds is {side}, fails if on the other side."
+    if mean is None:
+        return Verdict(claim, paper, NOT_RUN, "undecided", told)
+    status = decide(mean, above=above, below=below)
+    return Verdict(claim, paper, words or short(mean), status, told)
 
 
 def drawn(

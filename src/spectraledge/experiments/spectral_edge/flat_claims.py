@@ -1,0 +1,191 @@
+"""Claims of `flat_yet_critical`, and what the rows say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import nan
+
+from spectraledge.experiments.execution_subspace.defect_records import geometric_interval
+from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY, SCAN
+from spectraledge.experiments.spectral_edge.edge_runs import (
+    ABLATION,
+    CURVES,
+    PUBLISHED_CURVES,
+    EdgeGroup,
+    curve_name,
+)
+from spectraledge.experiments.spectral_edge.edge_study import Groups, over_seeds
+from spectraledge.report import Verdict
+from spectraledge.series import Interval
+
+__all__ = ["LATE", "RANDOM", "curvature_ratio", "flat_claims", "ratio_at", "removal"]
+
+LATE = "late"
+RANDOM = ("random1", "random2", "random3")
+PAPER: Mapping[str, str] = {
+    DYCK: "−0.58 ± 0.09 late (3 seeds), −0.26 ± 0.05 at grokking",
+    SCAN: "−0.49 (one seed)",
+}
+FLAT = {DYCK: "0.078 late, “flat”; 1.8 for v₄ without decay", SCAN: "0.001 against 1.83"}
+
+
+def flat_claims(groups: Groups) -> list[Verdict]:
+    """All verdicts, one a claim and task."""
+    found = []
+    for group in groups.values():
+        found += [
+            _critical(group), _beyond_published_control(group), _special(group, "pre"),
+            _special(group, "at"), _special(group, LATE), _needs_decay(group), _flat(group),
+            _divergence(group), _bulk(group),
+        ]  # fmt: skip
+    return found
+
+
+def removal(output: str, what: str) -> str:
+    """Curve of an output of one removal."""
+    return curve_name(ABLATION, output, what)
+
+
+def ratio_at(group: EdgeGroup, step: int, condition: str = DECAY) -> Interval | None:
+    """Accuracy lost without the edge over that of the matched control; geometric mean."""
+    return geometric_interval([
+        (seed, _positive(value_at(row, curve_name(ABLATION, "edge_over_matched"), step)))
+        for seed, row in group.rows[condition].items()
+    ])  # fmt: skip
+
+
+def _positive(ratio: float) -> float:
+    # A removal that helps has no ratio on a logarithmic scale.
+    return ratio if ratio > 0 else nan
+
+
+def curvature_ratio(
+    group: EdgeGroup, direction: str, step: int, condition: str = DECAY
+) -> Interval | None:
+    """Curvature along a direction over the mean of random ones; geometric mean over seeds."""
+    found = []
+    for seed, row in group.rows[condition].items():
+        own = value_at(row, curve_name(CURVES, "curvature", direction), step)
+        random = [value_at(row, curve_name(CURVES, "curvature", name), step) for name in RANDOM]
+        chance = sum(random) / len(random)
+        found.append((seed, own / chance if own > 0 and chance > 0 else nan))
+    return geometric_interval(found)
+
+
+def _critical(group: EdgeGroup) -> Verdict:
+    step = group.regime.functional_steps[LATE]
+    mean = group.at(removal("accuracy_change", "edge"), step)
+    share = group.at(removal("removed", "edge"), step)
+    own = group.published(removal("accuracy_change", "edge"), step)
+    return over_seeds(
+        f"{group.name}: Removing the late edge ruins the network (step {step})",
+        PAPER.get(group.name, "not measured"),
+        mean,
+        "Change of accuracy without v₁ and v₂.",
+        words=f"{short(mean)}; seed {group.regime.published_seed}: {own:.3f}; this removes "
+        f"{share_words(share)} of the norm",
+        below=-0.1,
+    )
+
+
+def _beyond_published_control(group: EdgeGroup) -> Verdict:
+    step = group.regime.functional_steps[LATE]
+    random = group.at(removal("accuracy_change", "random"), step)
+    taken = group.at(removal("removed", "random"), step)
+    matched = group.at(removal("accuracy_change", "matched"), step)
+    return over_seeds(
+        f"{group.name}: Removing a random direction does nothing",
+        "below 1e-4; “4000 times” (SCAN: 10⁷)",
+        matched,
+        "Change of accuracy without a random direction that holds the same share of the weights.",
+        words=f"matched {short(matched)}; published control {short(random)}, which removes "
+        f"{short(taken)} of the norm",
+        above=-0.1,
+    )
+
+
+def _special(group: EdgeGroup, phase: str) -> Verdict:
+    step = group.regime.functional_steps[phase]
+    ratio = ratio_at(group, step)
+    return over_seeds(
+        f"{group.name}: At step {step} ({phase}) the edge matters more than an equal share of the "
+        "weights",
+        "not tested",
+        ratio,
+        "Accuracy lost without the edge over that lost by the matched control, geometric mean.",
+        words=f"{short(ratio)} times",
+        above=1.0,
+    )
+
+
+def _needs_decay(group: EdgeGroup) -> Verdict:
+    step = min(group.regime.functional_steps[LATE], group.regime.control_steps)
+    mean = group.at(removal("accuracy_change", "edge"), step, NO_DECAY)
+    share = group.at(removal("removed", "edge"), step, NO_DECAY)
+    return over_seeds(
+        f"{group.name}: Without decay the edge is not critical",
+        "−0.03 (SCAN)",
+        mean,
+        f"Change of accuracy at step {step} or the last one measured before.",
+        words=f"{short(mean)}; this removes {share_words(share)} of the norm",
+        above=-0.1,
+    )
+
+
+def _flat(group: EdgeGroup) -> Verdict:
+    step = group.regime.functional_steps[LATE]
+    ratio = curvature_ratio(group, "v1", step)
+    own = group.at(curve_name(CURVES, "curvature", "v1"), step)
+    published = group.at(curve_name(PUBLISHED_CURVES, "curvature", "v1"), step)
+    return over_seeds(
+        f"{group.name}: The late edge is a flat direction",
+        FLAT.get(group.name, "not measured"),
+        ratio,
+        "Exact curvature along v₁ over that along random directions, geometric mean.",
+        words=f"{short(ratio)} times that of random directions; exact {short(own)}, by differences "
+        f"{short(published)}",
+        below=1.0,
+    )
+
+
+def _divergence(group: EdgeGroup) -> Verdict:
+    step = group.regime.functional_steps[LATE]
+    own, random = (
+        mean_of(
+            value_at(row, curve_name(PUBLISHED_CURVES, "largest_divergence", name), step)
+            for row in group.rows[DECAY].values()
+        )
+        for name in ("v1", "random1")
+    )
+    ratio = geometric_interval([
+        (
+            seed,
+            value_at(row, curve_name(PUBLISHED_CURVES, "largest_divergence", "v1"), step)
+            / (value_at(row, curve_name(PUBLISHED_CURVES, "largest_divergence", "random1"), step)
+               or nan),
+        )
+        for seed, row in group.rows[DECAY].items()
+    ])  # fmt: skip
+    return over_seeds(
+        f"{group.name}: Perturbing along the late edge changes the output less than at random",
+        "largest KL ≈ 5e-5 for |ε| ≤ 0.03, “flat”",
+        ratio,
+        "Largest divergence for |ε| ≤ 0.03 along v₁ over that along a random direction.",
+        words=f"{short(own)} against {short(random)}: {short(ratio)} times",
+        below=1.0,
+    )
+
+
+def _bulk(group: EdgeGroup) -> Verdict:
+    step = group.regime.functional_steps[LATE]
+    mean = group.at(removal("accuracy_change", "bulk"), step)
+    share = group.at(removal("removed", "bulk"), step)
+    return over_seeds(
+        f"{group.name}: Removing the late bulk (v₃, v₄) does little",
+        "−0.13 late, −0.34 at grokking (Dyck-1)",
+        mean,
+        "Change of accuracy without v₃ and v₄.",
+        words=f"{short(mean)}; this removes {share_words(share)} of the norm",
+        above=-0.2,
+    )

@@ -1,0 +1,112 @@
+"""Figures and tables of `reencoded_not_lost`."""
+
+from __future__ import annotations
+
+from spectraledge.experiments.row_values import share_words, short
+from spectraledge.experiments.spectral_edge.dyck_probes import (
+    ATTENTION,
+    COORDINATE,
+    POSITIONS,
+    PROBE,
+    RESPONSE,
+    probe_curve,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_study import drawn
+from spectraledge.experiments.spectral_edge.reencoded_claims import last_block, probed
+from spectraledge.report import Reference, Section, Table
+
+__all__ = ["reencoded_sections"]
+
+READERS = ("linear", "quadratic", "mlp")
+DIRECTIONS = ("v1", "v2", "v3", "v4", "random", "weights")
+SHARE = (-0.03, 1.03)
+
+
+def reencoded_sections(group: EdgeGroup) -> list[Section]:
+    """Probes, attention, response, and the coordinate that is found by itself."""
+    return [
+        _probe_section(group), _attention_section(group), _response_section(group),
+        _coordinate_section(group),
+    ]  # fmt: skip
+
+
+def _probe_section(group: EdgeGroup) -> Section:
+    figures = [
+        *drawn(group, group.regime.metric, "Held-out accuracy", "accuracy", shown=SHARE),
+        *drawn(
+            group, probed(group, "published_score", "linear"), "Linear probe, published", "R²",
+            shown=SHARE,
+        ),
+        *drawn(
+            group, probed(group, "score", "linear"), "Linear probe, scale-free", "R²", shown=SHARE
+        ),
+        *drawn(
+            group, probe_curve(PROBE, "spread", last_block(group)), "Spread of the features", "",
+            log=True,
+        ),
+    ]  # fmt: skip
+    rows = [
+        (f"{condition}, {reader}, step {step}", *(
+            share_words(group.at(probed(group, output, reader), step, condition))
+            for output in ("published_score", "score", "untrained", "shuffled")
+        ))
+        for condition in group.rows
+        if group.rows[condition]
+        for reader in READERS
+        for step in group.regime.functional_steps.values()
+    ]  # fmt: skip
+    columns = ("last block", "published", "scale-free", "untrained", "shuffled labels")
+    return Section("Probes of depth", "", [*figures, Table(columns, rows, "Test R².")])
+
+
+def _attention_section(group: EdgeGroup) -> Section:
+    layers = getattr(group.regime.model, "layers", 1)
+    figures = []
+    for layer in range(layers):
+        name = f"blocks.{layer}.attention"
+        even = group.at(probe_curve(ATTENTION, "uniform_entropy", name), 0)
+        lines = () if even is None else (Reference(even.centre, "even", axis="y"),)
+        figures += drawn(
+            group, probe_curve(ATTENTION, "entropy", name, "0"), f"Entropy, layer {layer}, head 0",
+            "nat", references=lines,
+        )  # fmt: skip
+    return Section("Attention", "Labelled queries only; even attention has the line.", figures)
+
+
+def _response_section(group: EdgeGroup) -> Section:
+    outputs = ("size", "published_score", "score", "elevation", "weighted_concentration")
+    rows = [
+        (f"step {step}, {direction}", *(
+            short(group.at(probe_curve(RESPONSE, output, direction), step)) for output in outputs
+        ))
+        for step in group.regime.functional_steps.values()
+        for direction in DIRECTIONS
+    ]  # fmt: skip
+    columns = ("with decay", "size of Δh", "R², published", "R², scale-free", "elevation",
+               "one frequency's share, weighted")  # fmt: skip
+    text = (
+        "The final representation is moved by a step of 0.5 % of the attention weights along each "
+        "direction. Elevation: largest share of a frequency over depths, times their number."
+    )
+    return Section("Response along directions", text, [Table(columns, rows)])
+
+
+def _coordinate_section(group: EdgeGroup) -> Section:
+    found = sorted({
+        name for rows in group.rows.values() for row in rows.values() for name in row.curves
+        if name.startswith((probe_curve(COORDINATE, ""), probe_curve(POSITIONS, "")))
+        and not name.endswith("/step")
+    })  # fmt: skip
+    late = group.regime.functional_steps["late"]
+    rows = [
+        (name.partition("/")[2], *(short(group.at(name, late, c)) for c in group.rows))
+        for name in found
+    ]
+    text = (
+        "What the output reads, found without knowing of depth: directions of the representation "
+        "by reduced-rank regression on the log-probabilities, scored on held-out rows; and the "
+        "spectrum of the representation over positions."
+    )
+    columns = (f"step {late}", *group.rows)
+    return Section("A coordinate without its name", text, [Table(columns, rows)])

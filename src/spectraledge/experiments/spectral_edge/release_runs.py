@@ -1,0 +1,98 @@
+"""Runs of `decay_release`, what is measured in them, and single numbers of a run."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+
+from spectraledge.experiments.base import Scale
+from spectraledge.experiments.row_values import last_value
+from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, edge_regimes
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
+from spectraledge.experiments.spectral_edge.release_arms import release_runs
+from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed
+from spectraledge.instruments import (
+    AttentionStructure,
+    Instrument,
+    RepresentationProbe,
+    UpdateDecomposition,
+)
+from spectraledge.lab.plan import Measured
+from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.rows import Row
+from spectraledge.training import At, Every, RunSpec
+
+__all__ = [
+    "ATTENTION",
+    "INSTRUMENTS",
+    "PROBE",
+    "SPLIT",
+    "final_accuracy",
+    "last_of",
+    "mean_entropy",
+    "release_curve",
+    "release_group",
+    "released_runs",
+]
+
+SPLIT, ATTENTION = UpdateDecomposition(), AttentionStructure()
+PROBE = RepresentationProbe(readers=("linear",))
+INSTRUMENTS: tuple[Measured, ...] = (
+    (SPLIT, Every(1)),
+    (ATTENTION, Every(500)),
+    (PROBE, At((1000, 2500, 4000))),
+)
+_PREFIXES = curve_prefixes((SPLIT, ATTENTION, PROBE))
+START, STEPS = 1000, 4000
+LAST_RECORDS = 5
+
+
+def released_runs(scale: Scale) -> dict[str, list[RunSpec]]:
+    """Runs by arm; at the published size from step 1000 on, for 3000 steps."""
+    regime = edge_regimes(scale)[DYCK]
+    if scale == "smoke":
+        return release_runs(regime, regime.record_every * 3, regime.steps - regime.record_every)
+    return release_runs(regime, START, STEPS)
+
+
+def release_group(known: Known, scale: Scale) -> EdgeGroup:
+    """The runs that are known, by arm."""
+    rows = {
+        arm: {
+            s: r
+            for s, r in by_seed(known, runs).items()
+            if release_curve(SPLIT, "step") in r.curves
+        }
+        for arm, runs in released_runs(scale).items()
+    }
+    return EdgeGroup(DYCK, edge_regimes(scale)[DYCK], rows)
+
+
+def release_curve(instrument: Instrument, output: str, *labels: str) -> str:
+    """Name of the curve of an output, of one entry if labels are given."""
+    entry = f":{','.join(labels)}" if labels else ""
+    return f"{_PREFIXES[instrument]}/{output}{entry}"
+
+
+def final_accuracy(row: Row, metric: str) -> float:
+    """Mean of the last five records; one alone may lie in a burst of the optimizer."""
+    values = finite_curve(row, metric)[1]
+    return float(np.mean(values[-LAST_RECORDS:])) if values.size else nan
+
+
+def last_of(row: Row, instrument: Instrument, output: str, *labels: str) -> float:
+    """The last value of an output; NaN if it was not measured."""
+    return last_value(row, release_curve(instrument, output, *labels))
+
+
+def mean_entropy(row: Row, layers: int, heads: int) -> float:
+    """Entropy of attention over that of even attention, mean over layers and heads, at the end."""
+    found = [
+        last_of(row, ATTENTION, "entropy", f"blocks.{layer}.attention", str(head))
+        / last_of(row, ATTENTION, "uniform_entropy", f"blocks.{layer}.attention")
+        for layer in range(layers)
+        for head in range(heads)
+    ]
+    return float(np.mean(found))

@@ -1,0 +1,77 @@
+"""Claims of `universality_classes`, and what the rows say of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from spectraledge.experiments.spectral_edge.edge_class import edge_class, edge_numbers
+from spectraledge.experiments.spectral_edge.edge_regimes import (
+    DECAY,
+    DYCK,
+    MODULAR,
+    NO_DECAY,
+    SCAN,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups
+from spectraledge.report import Verdict
+
+__all__ = ["classes_of", "universality_claims"]
+
+PAPER: Mapping[str, str] = {MODULAR: "functional", DYCK: "mixed", SCAN: "compression"}
+SAID: Mapping[str, str] = {
+    MODULAR: "functional (“high”, “moderate”, “high”)",
+    DYCK: "mixed (87 %, 18°, 0.80)",
+    SCAN: "compression (2 %, 8°, 0.04; one seed)",
+}
+RULE = (
+    "Class by the stated rule, each seed. Holds if every seed has the published class, fails if "
+    "fewer than half have."
+)
+
+
+def universality_claims(groups: Groups) -> list[Verdict]:
+    """All verdicts."""
+    return [
+        *(_class_of(group) for name, group in groups.items() if name in PAPER),
+        *(_decided_by_decay(group) for group in groups.values()),
+    ]
+
+
+def classes_of(group: EdgeGroup, condition: str = DECAY) -> list[str]:
+    """Classes of the runs, empty strings where it cannot be told."""
+    return [edge_class(edge_numbers(row))[0] for row in group.rows[condition].values()]
+
+
+def _words(classes: list[str]) -> str:
+    counts = Counter(name or "not told" for name in classes)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _class_of(group: EdgeGroup) -> Verdict:
+    expected, found = PAPER[group.name], classes_of(group)
+    claim = f"The edge of {group.name} is {expected}"
+    if not any(found):
+        return Verdict(claim, SAID[group.name], NOT_RUN, "undecided", RULE)
+    hits = sum(name == expected for name in found)
+    status = "holds" if hits == len(found) else "fails" if 2 * hits < len(found) else "undecided"
+    return Verdict(claim, SAID[group.name], _words(found), status, RULE)
+
+
+def _decided_by_decay(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: The class does not hang on decay"
+    rule = "Classes with decay and without. Fails if no seed has the same class with and without."
+    own, other = group.rows[DECAY], group.rows[NO_DECAY]
+    pairs = [
+        (edge_class(edge_numbers(own[seed]))[0], edge_class(edge_numbers(other[seed]))[0])
+        for seed in own
+        if seed in other
+    ]
+    told = [(a, b) for a, b in pairs if a and b]
+    if not told:
+        return Verdict(claim, "set by task and capacity", NOT_RUN, "undecided", rule)
+    same = sum(a == b for a, b in told)
+    words = f"without decay: {_words([b for _, b in told])}; {same} of {len(told)} the same"
+    status = "holds" if same == len(told) else "fails" if not same else "undecided"
+    return Verdict(claim, "set by task and capacity", words, status, rule)

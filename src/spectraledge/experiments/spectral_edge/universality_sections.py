@@ -1,0 +1,46 @@
+"""Tables of `universality_classes`."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, fields
+
+from spectraledge.experiments.spectral_edge.edge_class import (
+    EdgeNumbers,
+    edge_class,
+    edge_numbers,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import LOGITS, EdgeGroup, curve_name
+from spectraledge.experiments.spectral_edge.edge_study import Groups, drawn
+from spectraledge.report import Section, Table
+
+__all__ = ["universality_sections"]
+
+NAMES = tuple(field.name.replace("_", " ") for field in fields(EdgeNumbers))
+
+
+def universality_sections(groups: Groups) -> list[Section]:
+    """Every run of every task, and the response over training."""
+    figures = [
+        figure
+        for group in groups.values()
+        for figure in drawn(group, curve_name(LOGITS, "gamma", "v1"), "γ of v₁", "γ", log=True)
+    ]
+    return [
+        *(_runs_section(group) for group in groups.values()),
+        Section("Response of the logits along v₁, over random directions", "", figures),
+    ]
+
+
+def _runs_section(group: EdgeGroup) -> Section:
+    rows = []
+    for condition, found in group.rows.items():
+        for seed, row in found.items():
+            numbers = edge_numbers(row)
+            name, margin = edge_class(numbers)
+            values = (f"{value:.3g}" for value in astuple(numbers))
+            rows.append((f"{condition}, seed {seed}", *values, name or "–", f"{margin:.2g}"))
+    caption = (
+        "Medians over the last third. Special: accuracy lost without the edge over that of the "
+        "matched control. Turn: angle of v₁ minus that of drift and noise, in degrees."
+    )
+    return Section(group.name, "", [Table(("run", *NAMES, "class", "margin"), rows, caption)])
