@@ -8,9 +8,11 @@ from benchmarks import (
     batched_runs,
     commutator,
     engine_overhead,
+    functional_suite,
     instruments,
     low_rank_step,
     published_corner,
+    sequence_step,
     sweeps,
     training_step,
     trajectory_analysis,
@@ -25,8 +27,10 @@ ALL = {
     "sweeps": sweeps,
     "engine_overhead": engine_overhead,
     "published_corner": published_corner,
+    "sequence_step": sequence_step,
     "commutator": commutator,
     "trajectory_analysis": trajectory_analysis,
+    "functional_suite": functional_suite,
 }
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]

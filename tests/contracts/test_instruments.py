@@ -15,6 +15,7 @@ from spectraledge.instruments import (
     FourierStructure,
     Instrument,
     Observer,
+    RepresentationProbe,
     SpectralEdge,
     Window,
     instrument_key,
@@ -44,7 +45,11 @@ def every_instrument() -> list[type[Instrument]]:
 KINDS = every_instrument()
 # Defaults, and arguments that fill outputs which the defaults leave empty.
 # Windows that the few snapshots here can fill.
-SHORT = {SpectralEdge: {"window": 3}}
+SHORT = {
+    SpectralEdge: {"window": 3},
+    # Small networks take a minute here; tests of the probes have them.
+    RepresentationProbe: {"readers": ("linear", "quadratic")},
+}
 VARIANTS = [kind(**SHORT.get(kind, {})) for kind in KINDS] + [
     kind(heads=MODEL.heads) for kind in KINDS if "heads" in {f.name for f in fields(kind)}
 ]

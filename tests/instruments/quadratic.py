@@ -35,6 +35,9 @@ class Quadratic:
         tokens = torch.full((RUNS, 1, 1), key)
         return tokens, tokens[..., 0]
 
+    def held_out(self, rows: int) -> tuple[Tensor, Tensor]:
+        return self.batch(rows, "held_out")
+
     def hessian(self, tokens: Tensor) -> Tensor:
         seed = int(tokens[0, 0, 0])
         drawn = gaussian(RUNS, P, P, seed=seed)

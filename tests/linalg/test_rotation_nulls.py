@@ -42,7 +42,9 @@ def test_the_null_does_not_depend_on_the_dimension():
 def test_the_ratio_is_that_of_drift_and_noise():
     for ratio in (0.0, 0.5, 3.0):
         # Products of noise scatter by 1/√(10·20000) = 0.002, those with the drift by ratio/√20000.
-        assert drift_ratio(gram(ratio, 5))[0].item() ** 2 == pytest.approx(ratio**2, abs=0.02 + 0.02 * ratio**2)
+        assert drift_ratio(gram(ratio, 5))[0].item() ** 2 == pytest.approx(
+            ratio**2, abs=0.02 + 0.02 * ratio**2
+        )
     assert drift_ratio(torch.ones(3, 3).double()).isinf()
 
 

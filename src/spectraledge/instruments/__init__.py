@@ -1,6 +1,7 @@
 """Instruments: pure measurements of windows of snapshots, one a file."""
 
 from spectraledge.instruments.ablation import Ablation
+from spectraledge.instruments.attention_structure import AttentionStructure, attention_measures
 from spectraledge.instruments.base import (
     Differentiable,
     Instrument,
@@ -16,16 +17,22 @@ from spectraledge.instruments.curvature import Curvature, curvature_of
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
 from spectraledge.instruments.fourier_structure import FourierStructure
-from spectraledge.instruments.functional_response import FunctionalResponse, component_effects
+from spectraledge.instruments.functional_coordinate import FunctionalCoordinate
+from spectraledge.instruments.functional_response import FunctionalResponse
 from spectraledge.instruments.functional_site import FunctionalSite
 from spectraledge.instruments.hindsight import Hindsight
+from spectraledge.instruments.logit_response import LogitResponse, component_effects
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.perturbation_curve import (
     PerturbationCurve,
     directional_curvature,
     perturbation_curve,
 )
+from spectraledge.instruments.positional_fourier import PositionalFourier
 from spectraledge.instruments.probe import Probe
+from spectraledge.instruments.probe_fits import probe_scores
+from spectraledge.instruments.representation_probe import RepresentationProbe
+from spectraledge.instruments.representations import attention_of, representations_of
 from spectraledge.instruments.saved_trajectory import TrajectoryReading, trajectory_of
 from spectraledge.instruments.scale_invariance import (
     ScaleInvariance,
@@ -45,6 +52,7 @@ from spectraledge.instruments.whole_run_projection import WholeRunProjection
 
 __all__ = [
     "Ablation",
+    "AttentionStructure",
     "CommutatorDefect",
     "Curvature",
     "CurvatureAlignment",
@@ -52,15 +60,19 @@ __all__ = [
     "DefectReading",
     "Differentiable",
     "FourierStructure",
+    "FunctionalCoordinate",
     "FunctionalResponse",
     "FunctionalSite",
     "Hindsight",
     "Instrument",
+    "LogitResponse",
     "Measurement",
     "Observer",
     "Output",
     "PerturbationCurve",
+    "PositionalFourier",
     "Probe",
+    "RepresentationProbe",
     "ScaleInvariance",
     "ScaleTest",
     "SpectralEdge",
@@ -72,12 +84,16 @@ __all__ = [
     "WeightSpectrum",
     "WholeRunProjection",
     "Window",
+    "attention_measures",
+    "attention_of",
     "commutator_defect_of",
     "component_effects",
     "curvature_of",
     "directional_curvature",
     "instrument_key",
     "perturbation_curve",
+    "probe_scores",
+    "representations_of",
     "scale_invariance_of",
     "stacked",
     "trajectory_of",

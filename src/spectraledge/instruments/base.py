@@ -37,6 +37,10 @@ class Differentiable(Protocol):
         """Tokens ``(R, B, T)`` and labels ``(R, B)``, a function of (run seed, step, salt)."""
         ...
 
+    def held_out(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The first `rows` held-out rows of every run, always the same, as `batch` gives them."""
+        ...
+
     def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
         """Logits ``(R, B, classes)`` at parameters ``(R, P)``."""
         ...

@@ -70,8 +70,9 @@ def output_coordinates(
             penalty, the others test.
         count: K; those beyond the rank are NaN.
         method: ``reduced_rank`` or ``canonical``.
-        shuffles: How often outputs change rows for the null: rows keep their order inside and
-            are joined in random order, then everything is fitted again.
+        shuffles: How often outputs change places for the null: rows are turned in themselves by
+            random amounts and joined in random order, and everything is fitted again. So points
+            of one row stay as much alike as they are, but positions no longer agree.
         seed: Of split and shuffles.
 
     Returns:
@@ -81,7 +82,7 @@ def output_coordinates(
     Raises:
         ValueError: For an unknown method.
 
-    Cost: ``shuffles + 1`` solutions of d equations and singular values of ``n × c``.
+    Cost: ``shuffles + 1`` products of ``d × n × c``, and eigenvectors of ``c × c``.
 
     Source: Izenman (1975), reduced-rank regression; Hotelling (1936), canonical correlations.
 
@@ -106,16 +107,16 @@ def output_coordinates(
         y = _whitened(y, fit)
     if not bool(y[fit].abs().amax() > 0) or not bool(x[fit].abs().amax() > 0):
         return None
-    penalty = _best_penalty(x, y, fit, choose)
-    weights, directions = _fitted(x, y, fit, penalty, count)
-    own = _measured(x, y, weights, directions, test)
+    solved = _Regression.of(x, fit, _best_penalty(x, y, fit, choose))
+    weights, directions = solved.coordinates(y, count)
+    correlation, share = _measured(x, y, weights, directions, test)
     null = []
     generator = torch.Generator().manual_seed(seed + 1)
     for _ in range(shuffles):
-        mixed = y[_joined_in_random_order(sequence, generator)]
-        null.append(_measured(x, mixed, *_fitted(x, mixed, fit, penalty, count), test)[0].abs())
+        mixed = y[_turned_and_joined(sequence, generator)]
+        null.append(_measured(x, mixed, *solved.coordinates(mixed, count), test)[0].abs())
     quantile = torch.stack(null).nanquantile(0.95, dim=0)
-    return OutputCoordinates(x @ weights, weights, own[0], quantile, own[1])
+    return OutputCoordinates(x @ weights, weights, correlation, quantile, share)
 
 
 def _parts(sequence: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,28 +136,39 @@ def _whitened(y: Tensor, fit: Tensor) -> Tensor:
 
 
 def _best_penalty(x: Tensor, y: Tensor, fit: Tensor, choose: Tensor) -> float:
-    errors = [(y[choose] - x[choose] @ _ridge(x[fit], y[fit], a)).square().sum() for a in PENALTIES]
+    guesses = (x[choose] @ _Regression.of(x, fit, a).weights(y) for a in PENALTIES)
+    errors = [(y[choose] - guess).square().sum() for guess in guesses]
     return PENALTIES[int(torch.stack(errors).argmin())]
 
 
-def _ridge(x: Tensor, y: Tensor, penalty: float) -> Tensor:
-    gram = x.mT @ x
-    gram.diagonal().add_(penalty * len(x))
-    return torch.linalg.solve(gram, x.mT @ y)
+@dataclass(frozen=True, eq=False)
+class _Regression:
+    """Ridge regression on some points, factored once for all outputs."""
 
+    x: Tensor
+    fit: Tensor
+    gram: Tensor
+    factor: Tensor
 
-def _fitted(
-    x: Tensor, y: Tensor, fit: Tensor, penalty: float, count: int
-) -> tuple[Tensor, Tensor]:
-    """Weights ``(d, K)`` and output directions ``(c, K)``, NaN beyond the rank."""
-    weights = _ridge(x[fit], y[fit], penalty)
-    _, sizes, right = torch.linalg.svd(x[fit] @ weights, full_matrices=False)
-    directions = right[:count].mT
-    alive = sizes[:count] > FLOOR * sizes[0].clamp(min=1e-300)
-    directions = torch.where(alive, directions, torch.nan)
-    missing = count - directions.shape[1]
-    directions = torch.nn.functional.pad(directions, (0, missing), value=torch.nan)
-    return weights @ directions, directions
+    @classmethod
+    def of(cls, x: Tensor, fit: Tensor, penalty: float) -> _Regression:
+        gram = x[fit].mT @ x[fit]
+        shifted = gram + penalty * len(fit) * torch.eye(len(gram), dtype=gram.dtype)
+        return cls(x[fit], fit, gram, torch.linalg.cholesky(shifted))
+
+    def weights(self, y: Tensor) -> Tensor:
+        return torch.cholesky_solve(self.x.mT @ y[self.fit], self.factor)
+
+    def coordinates(self, y: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Weights ``(d, K)`` and output directions ``(c, K)``, NaN beyond the rank."""
+        weights = self.weights(y)
+        # Squares of the singular values of XB, without that n × c matrix.
+        squares, vectors = torch.linalg.eigh(weights.mT @ self.gram @ weights)
+        squares, directions = squares.flip(0)[:count], vectors.flip(1)[:, :count]
+        directions = torch.where(squares > FLOOR * squares[0], directions, torch.nan)
+        missing = count - directions.shape[1]
+        directions = torch.nn.functional.pad(directions, (0, missing), value=torch.nan)
+        return weights @ directions, directions
 
 
 def _measured(
@@ -171,8 +183,11 @@ def _measured(
     return correlation, gained / total
 
 
-def _joined_in_random_order(sequence: Tensor, generator: torch.Generator) -> Tensor:
-    """Points with their rows in another order, the same order inside each row."""
-    names, own = sequence.unique(return_inverse=True)
-    place = torch.randperm(len(names), generator=generator)[own]
-    return place.argsort(stable=True)
+def _turned_and_joined(sequence: Tensor, generator: torch.Generator) -> Tensor:
+    """Points with their rows in random order, each row turned in itself by a random amount."""
+    _, sizes = sequence.unique(return_counts=True)
+    rows = sequence.argsort(stable=True).split(sizes.tolist())
+    turns = torch.rand(len(rows), generator=generator)
+    turned = [row.roll(int(turn * len(row))) for row, turn in zip(rows, turns)]
+    order = torch.randperm(len(rows), generator=generator)
+    return torch.cat([turned[i] for i in order.tolist()])

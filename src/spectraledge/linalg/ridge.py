@@ -106,7 +106,7 @@ def _solved(matrix: Tensor, right: Tensor, penalty: float) -> Tensor:
     return torch.cholesky_solve(right, factor)
 
 
-def standardised(features: Features, *others: Features) -> tuple[Tensor, ...]:
+def standardised(features: Features, *others: Float64[Tensor, "_ d"]) -> tuple[Tensor, ...]:
     """Features, and others of the same kind, by the means and standard deviations of the first.
 
     Args:

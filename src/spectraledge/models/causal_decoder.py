@@ -6,14 +6,16 @@ for bracket depths. Blocks start as exact copies of one another, as there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spectraledge.models.base import check_heads, check_positive, seeded
 from spectraledge.models.encoder import EncoderBlock
+from spectraledge.models.lines import Lines, Stream, before, sees, up_to_last
 
 __all__ = ["CausalDecoder", "CausalDecoderSpec"]
 
@@ -39,7 +41,7 @@ class CausalDecoder(nn.Module):
             torch.randn(max(spec.positions, length), width) / width**0.5
         )
         self.blocks = nn.ModuleList(
-            EncoderBlock(width, spec.heads, spec.mlp_width, causal=True) for _ in range(spec.layers)
+            EncoderBlock(width, spec.heads, spec.mlp_width) for _ in range(spec.layers)
         )
         for block in self.blocks[1:]:
             block.load_state_dict(self.blocks[0].state_dict())
@@ -49,8 +51,23 @@ class CausalDecoder(nn.Module):
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T classes"]:
         """Logits of every position."""
         x = self.token_embedding(tokens) + self.position_embedding[: tokens.shape[-1]]
+        return self._logits(x, before(x))
+
+    def streams(
+        self, tokens: Int[Tensor, "B T"], labelled: Bool[Tensor, "B T"]
+    ) -> tuple[Stream, ...]:
+        """The rows up to their last labels; equal beginnings have equal activations."""
+        return (Stream(tokens, up_to_last(labelled), shared=True),)
+
+    def packed_forward(self, streams: Sequence[Lines]) -> Float[Tensor, "L T classes"]:
+        """Logits of packed lines, as `forward` has them at the positions that they hold."""
+        (lines,) = streams
+        x = self.token_embedding(lines.tokens) + self.position_embedding[lines.places]
+        return self._logits(x, sees(lines, lines, causal=True))
+
+    def _logits(self, x: Tensor, seen: Tensor) -> Tensor:
         for block in self.blocks:
-            x = block(x)
+            x = block(x, seen)
         return self.head(self.final_norm(x))
 
 

@@ -51,9 +51,8 @@ class EncoderMLP(nn.Module):
 class EncoderBlock(nn.Module):
     """Attention and MLP, each behind a LayerNorm and added to the residual stream."""
 
-    def __init__(self, width: int, heads: int, hidden: int, *, causal: bool = False) -> None:
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.causal = causal
         self.attention = EncoderAttention(width, heads)
         self.mlp = EncoderMLP(width, hidden)
         self.attention_norm = nn.LayerNorm(width)
@@ -65,16 +64,17 @@ class EncoderBlock(nn.Module):
         query, key, value = fused.chunk(3, dim=-1)
         return query, key, value
 
-    def finish(self, x: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def finish(
+        self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None = None
+    ) -> Tensor:
         """Residual stream after attention over the given projections, and after the MLP."""
-        seen = _before(x) if self.causal else None
         mixed = attend(query, key, value, self.attention.heads, seen=seen)
         x = x + self.attention.output(mixed)
         return x + self.mlp(self.mlp_norm(x))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Residual stream after the block, every position."""
-        return self.finish(x, *self.projections(x))
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Residual stream after the block, every position; all see all without a mask."""
+        return self.finish(x, *self.projections(x), seen)
 
     def read_out(self, x: Tensor) -> Tensor:
         """Position 0 only: keys and values of all positions, everything else of one."""
@@ -84,12 +84,6 @@ class EncoderBlock(nn.Module):
         query = F.linear(normal[:, :1], weight[:width], bias[:width])
         key, value = F.linear(normal, weight[width:], bias[width:]).chunk(2, dim=-1)
         return self.finish(x[:, :1], query, key, value)
-
-
-def _before(x: Tensor) -> Tensor:
-    """Positions up to each position, ``(T, T)``."""
-    length = x.shape[-2]
-    return torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
 
 
 class PreNormEncoder(nn.Module):
@@ -103,6 +97,8 @@ class PreNormEncoder(nn.Module):
         length: Number of positions T.
         classes: Number of logits.
     """
+
+    read_out_position = 0
 
     def __init__(
         self, spec: PreNormEncoderSpec, vocabulary: int, length: int, classes: int

@@ -6,6 +6,7 @@ of an encoder-decoder (a norm behind each stack) and one more norm before the he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from spectraledge.models.attention import attend
 from spectraledge.models.base import check_heads, check_positive, seeded
 from spectraledge.models.encoder import EncoderAttention, EncoderMLP
+from spectraledge.models.lines import Lines, Stream, before, sees, up_to_last
 
 __all__ = ["EncoderDecoder", "EncoderDecoderSpec"]
 
@@ -117,14 +119,36 @@ class EncoderDecoder(nn.Module):
         source, target = rows[:, : self.source_length], rows[:, self.source_length :]
         seen = (source != PAD).unsqueeze(-2)
         memory = self.token_embedding(source) + self.position_embedding.weight
+        x = self.target_token_embedding(target) + self.target_position_embedding.weight
+        return self._logits(memory, x, seen, before(x), seen if self.masks_memory else None)
+
+    def streams(
+        self, tokens: Int[Tensor, "B S+T"], labelled: Bool[Tensor, "B T"]
+    ) -> tuple[Stream, ...]:
+        """The source, without its padding if nothing sees that, and the target."""
+        source, target = tokens[:, : self.source_length], tokens[:, self.source_length :]
+        read = (source != PAD) if self.masks_memory else torch.ones_like(source, dtype=torch.bool)
+        # Two targets with the same beginning read different sources: nothing is shared.
+        return Stream(source, read, False), Stream(target, up_to_last(labelled), False)
+
+    def packed_forward(self, streams: Sequence[Lines]) -> Float[Tensor, "L T classes"]:
+        """Logits of packed lines, as `forward` has them at the positions that they hold."""
+        source, target = streams
+        memory = self.token_embedding(source.tokens) + self.position_embedding(source.places)
+        x = self.target_token_embedding(target.tokens)
+        x = x + self.target_position_embedding(target.places)
+        seen = sees(source, source, readable=source.tokens != PAD)
+        before = sees(target, target, causal=True)
+        return self._logits(memory, x, seen, before, sees(target, source))
+
+    def _logits(
+        self, memory: Tensor, x: Tensor, seen: Seen, before: Seen, memory_seen: Seen | None
+    ) -> Tensor:
         for layer in self.encoder:
             memory = layer(memory, seen)
         memory = self.encoder_norm(memory)
-        x = self.target_token_embedding(target) + self.target_position_embedding.weight
-        steps = target.shape[-1]
-        before = torch.ones(steps, steps, dtype=torch.bool, device=rows.device).tril()
         for layer in self.decoder:
-            x = layer(x, before, memory, seen if self.masks_memory else None)
+            x = layer(x, before, memory, memory_seen)
         return self.head(self.final_norm(self.decoder_norm(x)))
 
 

@@ -141,6 +141,8 @@ class ScaleInvariantDecoder(nn.Module):
         classes: Number of logits.
     """
 
+    read_out_position = -1
+
     def __init__(
         self, spec: ScaleInvariantDecoderSpec, vocabulary: int, length: int, classes: int
     ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 __all__ = ["Execution", "compiled", "compiled_operations"]
 
@@ -99,7 +100,8 @@ def compiled_operations(function: Callable[..., Any], execution: Execution) -> C
     record.
 
     Args:
-        function: Of tensors alone; what it performs may depend on their shapes, not their values.
+        function: Of tensors, and tuples of them; what it performs may depend on their shapes, not
+            their values.
         execution: Says whether to compile, and for which device.
 
     Returns:
@@ -107,12 +109,13 @@ def compiled_operations(function: Callable[..., Any], execution: Execution) -> C
     """
     records: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
-    def call(*arguments: torch.Tensor) -> Any:
-        shapes = tuple((x.shape, x.dtype) for x in arguments)
+    def call(*arguments: Any) -> Any:
+        tensors, structure = tree_flatten(arguments)
+        shapes = (str(structure), *((x.shape, x.dtype) for x in tensors))
         if shapes not in records:
-            record = make_fx(lambda *inputs: function(*inputs))(*arguments)
+            record = make_fx(lambda *flat: function(*tree_unflatten(flat, structure)))(*tensors)
             records[shapes] = compiled(record, execution)
-        return records[shapes](*arguments)
+        return records[shapes](*tensors)
 
     return call if execution.compile else function
 

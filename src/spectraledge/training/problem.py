@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 
 from spectraledge.models import ModelSpec
-from spectraledge.models.second_derivatives import twice_differentiable
-from spectraledge.snapshots import Layout, flatten_parameters
-from spectraledge.tasks import UNLABELLED
+from spectraledge.models.lines import PackedModel
+from spectraledge.snapshots import flatten_parameters
 from spectraledge.training.batches import draw
-from spectraledge.training.execution import Execution, compiled, compiled_operations
+from spectraledge.training.execution import Execution
 from spectraledge.training.groups import parameter_groups
+from spectraledge.training.network import Inputs, Network
+from spectraledge.training.packer import Packer
+from spectraledge.training.row_logits import RowLogits
+from spectraledge.training.scores import PackedScores, RowScores
 from spectraledge.training.spec import RunSpec, batch_key
 from spectraledge.training.stacked_data import StackedData
 
 __all__ = ["Problem"]
-
-# Hessian-vector products of one compiled call; five shared batches ask for four each.
-VECTORS = 4
 
 
 class Problem:
@@ -63,6 +61,11 @@ class Problem:
         """Number of runs R."""
         return len(self.specs)
 
+    @property
+    def skeleton(self) -> nn.Module:
+        """The model of one run without parameters of its own; give it those of a run."""
+        return self.network.skeleton
+
     def initial_parameters(self) -> Tensor:
         """Freshly initialised parameters ``(R, P)``, each run from its own seed."""
         models = [
@@ -86,12 +89,41 @@ class Problem:
         Returns:
             Tokens ``(R, B, T)`` and labels ``(R, B)``, or ``(R, B, L)`` of sequence tasks.
         """
-        positions = [
-            draw(len(train), s.batch_size, seed=s.seed, step=step, salt=salt, sampling=s.sampling)
-            for s, train in zip(self.specs, self.data.train)
+        seeds = [spec.seed for spec in self.specs]
+        return self._batch(self.specs[0].batch_size, step, salt, seeds)
+
+    def _batch(
+        self, size: int, step: int, salt: str, seeds: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        sampling = self.specs[0].sampling
+        rows = [
+            train[draw(len(train), size, seed=seed, step=step, salt=salt, sampling=sampling)]
+            for train, seed in zip(self.data.train, seeds)
         ]
-        rows = torch.stack([train[p] for train, p in zip(self.data.train, positions)])
-        return self.data.rows(rows.to(self.execution.device))
+        return self.data.rows(torch.stack(rows).to(self.execution.device))
+
+    def held_out(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The first held-out rows of every run: validation in its order, then test in its order.
+
+        For tasks that repeat the published data these are the first published test rows. A run
+        with fewer than the others is filled up with rows of no label, so that it stays itself.
+
+        Args:
+            rows: How many, >= 1; all if there are fewer.
+
+        Returns:
+            Tokens ``(R, B, T)`` and labels ``(R, B)``, or ``(R, B, L)`` of sequence tasks.
+
+        Raises:
+            ValueError: For fewer than one row.
+        """
+        if rows < 1:
+            raise ValueError(f"held_out: expected rows >= 1, got {rows}; ask for at least one row")
+        return self.data.first_held_out(rows)
+
+    def occurs_in_training(self, tokens: Tensor) -> Tensor:
+        """Which rows ``(R, B, T)`` equal a training row of their run, ``(R, B)``."""
+        return self.data.occurs_in_training(tokens)
 
     def gradient(
         self, theta: Tensor, tokens: Tensor, labels: Tensor
@@ -106,7 +138,7 @@ class Problem:
         Returns:
             Gradients ``(R, P)``, losses ``(R,)`` and accuracies ``(R,)``.
         """
-        return self.network.gradient(theta, tokens, labels)
+        return self.network.gradient(theta, *self._packed(tokens, labels))
 
     def hessian_vector(
         self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
@@ -122,11 +154,17 @@ class Problem:
         Returns:
             ``(R, K, P)``.
         """
-        return self.network.hessian_vector(theta, tokens, labels, vectors)
+        inputs, labels, usual = self._packed(tokens, labels)
+        return self.network.hessian_vector(theta, inputs, labels, vectors, usual)
 
     def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
         """Logits ``(R, B, classes)`` float32 at parameters ``(R, P)`` and tokens ``(R, B, T)``."""
         return self.network.logits(theta, tokens)
+
+    def row_logits(self, tokens: Tensor, labels: Tensor) -> RowLogits:
+        """Logits of these rows at many parameters of each run; see `RowLogits`."""
+        own = self.network
+        return RowLogits(own.skeleton, own.layout, tokens, labels, own.compute, self.execution)
 
     def evaluate(self, theta: Tensor) -> dict[str, Tensor]:
         """Loss and accuracy on every part and subset of each run's data.
@@ -140,95 +178,41 @@ class Problem:
             several outputs, accuracy and loss are means over labelled outputs, and
             ``sequence_accuracy`` is the share of rows with every output right.
         """
-        losses, correct = [], []
-        for tokens, labels in self.data.chunks():
-            loss, hit = self.network.score(theta, tokens, labels)
-            losses.append(loss)
-            correct.append(hit)
-        return self.data.means(torch.cat(losses, 1), torch.cat(correct, 1))
+        return self.data.means(*self._scores(theta))
 
+    @cached_property
+    def _scores(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        kind = RowScores if self._packer is None else PackedScores
+        return kind(self.network, self.data)
 
-class _Network:
-    """Compiled loss, gradient and scores of one architecture; shared by all its problems."""
+    @cached_property
+    def _packer(self) -> Packer | None:
+        model = self.skeleton
+        several = self.data.labels.ndim > 2
+        return Packer(model, self._drawn) if several and isinstance(model, PackedModel) else None
 
-    def __init__(self, skeleton: nn.Module, compute: str, execution: Execution) -> None:
-        self.skeleton = skeleton
-        self.layout = Layout.of(skeleton)
-        self.compute = torch.bfloat16 if compute == "bfloat16" else torch.float32
-        loss = partial(grad_and_value, has_aux=True)(self._loss)
-        self._gradient = compiled(vmap(loss), execution)
-        self._score = compiled(vmap(self._score_one), execution)
-        self.compile = execution.compile
-        self._product = vmap(self._hessian_vector)
-        self._products = compiled_operations(self._product, execution)
-        # Eager: compiling takes longer than the few calls that a measurement makes.
-        self.logits = vmap(self._logits)
+    def _packed(self, tokens: Tensor, labels: Tensor) -> tuple[Inputs, Tensor, bool]:
+        """What the network computes a batch from, its labels, and whether to compile for it."""
+        if self._packer is None:
+            return tokens, labels, True
+        packing, usual = self._packer(tokens, labels)
+        return packing, labels, usual
 
-    def gradient(self, *arguments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        gradient, (loss, accuracy) = self._gradient(*arguments)
-        return gradient, loss, accuracy
+    def _drawn(self, size: int, number: int) -> tuple[Tensor, Tensor]:
+        """A batch to see how much room batches of this size need.
 
-    @torch.no_grad()
-    def hessian_vector(
-        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
-    ) -> Tensor:
-        # Run by run and few vectors at a time, so that one compiled shape serves all.
-        with twice_differentiable():
-            runs = zip(theta.split(1), tokens.split(1), labels.split(1), vectors.split(1))
-            return torch.cat([
-                torch.cat([self._few_products(at, x, y, few) for few in own.split(VECTORS, 1)], 1)
-                for at, x, y, own in runs
-            ])  # fmt: skip
-
-    def _few_products(
-        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
-    ) -> Tensor:
-        count = vectors.shape[1]
-        # One vector alone is asked for too seldom to pay for a compilation of its own.
-        if count == 1 or not self.compile:
-            return self._product(theta, tokens, labels, vectors)
-        padded = F.pad(vectors, (0, 0, 0, VECTORS - count))
-        return self._products(theta, tokens, labels, padded)[:, :count]
-
-    @torch.no_grad()
-    def score(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
-        return self._score(*arguments)
-
-    def _logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
-        parameters = self.layout.views(theta.to(self.compute))
-        # Losses and probabilities always in float32: a bfloat16 softmax loses the tail.
-        return functional_call(self.skeleton, parameters, (tokens,)).float()
-
-    def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self._logits(theta, tokens)
-        correct = (logits.argmax(-1) == labels).float()
-        several = labels.ndim > 1
-        accuracy = correct.sum() / (labels != UNLABELLED).sum() if several else correct.mean()
-        return F.cross_entropy(logits.flatten(0, -2), labels.flatten()), accuracy
-
-    def _hessian_vector(
-        self, theta: Tensor, tokens: Tensor, labels: Tensor, vectors: Tensor
-    ) -> Tensor:
-        def gradient(parameters: Tensor) -> Tensor:
-            return grad(self._loss, has_aux=True)(parameters, tokens, labels)[0]
-
-        def along(vector: Tensor) -> Tensor:
-            return jvp(gradient, (theta,), (vector,))[1]
-
-        return vmap(along)(vectors)
-
-    def _score_one(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self._logits(theta, tokens)
-        loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
-        return loss.reshape(labels.shape), logits.argmax(-1) == labels
+        The same for all runs with the same data, so that their numbers do not depend on whom they
+        are trained with.
+        """
+        return self._batch(size, number, "room", [0] * self.runs)
 
 
 @lru_cache(maxsize=16)
 def _network(
     model: ModelSpec, vocabulary: int, length: int, classes: int, compute: str, execution: Execution
-) -> _Network:
+) -> Network:
     skeleton = model.build(vocabulary=vocabulary, length=length, classes=classes, seed=0)
-    return _Network(skeleton.to("meta"), compute, execution)
+    return Network(skeleton.to("meta"), compute, execution)
 
 
 def _check_batch(specs: Sequence[RunSpec]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from spectraledge.tasks import UNLABELLED, Dataset
 
@@ -25,6 +26,7 @@ class StackedData:
 
     def __init__(self, datasets: Sequence[Dataset], device: str) -> None:
         self.train = [d.train for d in datasets]
+        self.held_out = [torch.cat([d.validation, d.test]) for d in datasets]
         size = max(len(d.labels) for d in datasets)
         padded = -(-size // CHUNK) * CHUNK if size > CHUNK else size
         self.tokens = torch.stack([_pad(d.tokens, padded) for d in datasets]).to(device)
@@ -39,6 +41,24 @@ class StackedData:
             for every in (self.tokens, self.labels)
         )
         return tokens, labels
+
+    def first_held_out(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first held-out rows, validation before test; filled up with rows of no label."""
+        chosen = [rows[:count] for rows in self.held_out]
+        index = pad_sequence(chosen, batch_first=True).to(self.tokens.device)
+        tokens, labels = self.rows(index)
+        for run, own in enumerate(chosen):
+            labels[run, len(own) :] = UNLABELLED
+        return tokens, labels
+
+    def occurs_in_training(self, tokens: Tensor) -> Tensor:
+        """Which rows ``(R, B, T)`` equal a training row of their run, ``(R, B)``."""
+        trained = [
+            {tuple(row) for row in every[index].tolist()}
+            for every, index in zip(self.tokens, self.train)
+        ]
+        found = [[tuple(r) in rows for r in own.tolist()] for own, rows in zip(tokens, trained)]
+        return torch.tensor(found)
 
     def chunks(self) -> list[tuple[Tensor, Tensor]]:
         """All rows of every run, in equal pieces along the row axis."""

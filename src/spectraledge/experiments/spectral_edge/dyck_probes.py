@@ -46,7 +46,8 @@ __all__ = [
 PROBE, ATTENTION = RepresentationProbe(), AttentionStructure()
 RESPONSE, COORDINATE = FunctionalResponse(), FunctionalCoordinate()
 POSITIONS, EDGE = PositionalFourier(), SpectralEdge()
-PROBED_STEPS = (200, 500, 1000, 1400, 2500, 3900)
+# The first three are those of the smoke runs.
+PROBED_STEPS = (24, 48, 72, 200, 500, 1000, 1400, 2500, 3900)
 # Short of the runs of `decay_release`, whose rows lack some of the probes.
 STEPS = 3900
 INSTRUMENTS: tuple[Measured, ...] = (

@@ -64,10 +64,9 @@ SPLITS: tuple[UpdateDecomposition, ...] = (
 ABLATION, CURVES, LOGITS = Ablation(), PerturbationCurve(points=17), LogitResponse()
 PUBLISHED_CURVES = PerturbationCurve(steps="published", curvature="published")
 RESPONSE = FunctionalResponse(seeds=1)
-# Published steps of every task, and some late ones: single snapshots scatter.
+# Published steps, and some late ones: single snapshots scatter. The first four are smoke's.
 FUNCTIONAL_STEPS = (
-    200, 500, 600, 700, 1000, 1400, 1500, 2000, 2400, 3000,
-    3100, 3500, 3800, 3900, 4500, 5000, 9500,
+    24, 48, 64, 80, 200, 500, 1400, 2000, 2400, 3000, 3900, 4500, 5000, 9500,
 )  # fmt: skip
 _LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS)
 _FUNCTIONAL: tuple[Instrument, ...] = (ABLATION, CURVES, PUBLISHED_CURVES, LOGITS, RESPONSE)

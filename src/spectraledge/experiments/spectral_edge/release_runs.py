@@ -53,7 +53,7 @@ def released_runs(scale: Scale) -> dict[str, list[RunSpec]]:
     """Runs by arm; at the published size from step 1000 on, for 3000 steps."""
     regime = edge_regimes(scale)[DYCK]
     if scale == "smoke":
-        return release_runs(regime, regime.record_every * 3, regime.steps - regime.record_every)
+        return release_runs(regime, regime.record_every * 3, regime.steps - 2 * regime.record_every)
     return release_runs(regime, START, STEPS)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from spectraledge.experiments.row_values import mean_of, share_words, short
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
+from spectraledge.experiments.spectral_edge.release_arms import BASELINE, PUBLISHED_ARMS
 from spectraledge.experiments.spectral_edge.release_claims import numbers_of
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION, SPLIT, release_curve
-from spectraledge.report import Section, Table
+from spectraledge.report import Figure, Section, Table
 
 __all__ = ["release_sections"]
 
@@ -34,8 +35,18 @@ def _end_section(group: EdgeGroup) -> Section:
 
 
 def _curve_section(group: EdgeGroup) -> Section:
-    entropy = release_curve(ATTENTION, "entropy", "blocks.0.attention", "0")
+    others = [arm for arm in group.rows if arm not in PUBLISHED_ARMS]
     figures = [
+        figure
+        for arms in (tuple(PUBLISHED_ARMS), (BASELINE, *others))
+        for figure in _curves(EdgeGroup(group.name, group.regime, {a: group.rows[a] for a in arms}))
+    ]
+    return Section("Over training", "The published doses first, then the other arms.", figures)
+
+
+def _curves(group: EdgeGroup) -> list[Figure]:
+    entropy = release_curve(ATTENTION, "entropy", "blocks.0.attention", "0")
+    return [
         *drawn(group, group.regime.metric, "Held-out accuracy", "accuracy", shown=SHARE),
         *drawn(
             group, release_curve(SPLIT, "weight_norm"), "Norm of the attention weights", "weight"
@@ -46,4 +57,3 @@ def _curve_section(group: EdgeGroup) -> Section:
         ),
         *drawn(group, entropy, "Entropy, layer 0, head 0", "nat"),
     ]  # fmt: skip
-    return Section("Over training", "", figures)
