@@ -32,6 +32,7 @@ __all__ = [
     "final_accuracy",
     "last_of",
     "mean_entropy",
+    "measured_rows",
     "release_curve",
     "release_group",
     "released_runs",
@@ -59,15 +60,14 @@ def released_runs(scale: Scale) -> dict[str, list[RunSpec]]:
 
 def release_group(known: Known, scale: Scale) -> EdgeGroup:
     """The runs that are known, by arm."""
-    rows = {
-        arm: {
-            s: r
-            for s, r in by_seed(known, runs).items()
-            if release_curve(SPLIT, "step") in r.curves
-        }
-        for arm, runs in released_runs(scale).items()
-    }
+    rows = {arm: measured_rows(known, runs) for arm, runs in released_runs(scale).items()}
     return EdgeGroup(DYCK, edge_regimes(scale)[DYCK], rows)
+
+
+def measured_rows(known: Known, runs: list[RunSpec]) -> dict[int, Row]:
+    """Rows that are known and were measured, by seed."""
+    needed = release_curve(SPLIT, "step")
+    return {seed: row for seed, row in by_seed(known, runs).items() if needed in row.curves}
 
 
 def release_curve(instrument: Instrument, output: str, *labels: str) -> str:
