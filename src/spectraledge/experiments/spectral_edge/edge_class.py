@@ -96,7 +96,9 @@ def edge_class(numbers: EdgeNumbers) -> tuple[str, float]:
     for name, rule in (("compression", compresses), ("functional", functions)):
         if all(value > threshold for value, threshold in rule):
             return name, min(abs(v / t - 1) for v, t in rule)
-    # Mixed is decided by what each rule lacks most; a peak that nobody measured lacks nothing.
+    if not isfinite(n.peak) and all(value > threshold for value, threshold in functions[:2]):
+        return "", nan
+    # Mixed is decided by what each rule lacks most.
     lacks = [
         max((t - v) / abs(t) for v, t in rule if isfinite(v)) for rule in (compresses, functions)
     ]

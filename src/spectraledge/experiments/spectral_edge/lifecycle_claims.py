@@ -86,7 +86,7 @@ def _share(group: EdgeGroup, phase: str, claim: str, **threshold: float) -> Verd
     if mean is None:
         return Verdict(title, said, NOT_RUN, "undecided", rule)
     own = group.published(GRADIENT_SHARE, step)
-    words = f"{share_words(mean.within(0, 1))}; seed {group.regime.published_seed}: {own:.3f}"
+    words = f"{share_words(mean.within(0.0, 1.0))}; seed {group.regime.published_seed}: {own:.3f}"
     return Verdict(title, said, words, decide(mean, **threshold), rule)
 
 
