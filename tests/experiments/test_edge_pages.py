@@ -1,0 +1,197 @@
+"""Pages of the spectral edge: nothing known, planted truth, and the rules of the claims."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from spectraledge.experiments.beyond.curvature_under_low_rank_decay import STUDY as CURVATURE
+from spectraledge.experiments.beyond.decay_schedule import STUDY as SCHEDULE
+from spectraledge.experiments.beyond.edge_under_low_rank_decay import STUDY as LOW_RANK_EDGE
+from spectraledge.experiments.spectral_edge.decay_release import STUDY as RELEASE
+from spectraledge.experiments.spectral_edge.edge_class import EdgeNumbers, edge_class
+from spectraledge.experiments.spectral_edge.edge_regimes import (
+    DECAY,
+    DYCK,
+    NO_DECAY,
+    SHUFFLED,
+    edge_regimes,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import (
+    ABLATION,
+    EDGE,
+    NARROW_EDGE,
+    SPLIT,
+    SPLITS,
+    curve_name,
+    edge_groups,
+)
+from spectraledge.experiments.spectral_edge.flat_yet_critical import STUDY as FLAT
+from spectraledge.experiments.spectral_edge.gap_claims import declines
+from spectraledge.experiments.spectral_edge.gap_compression import STUDY as GAP
+from spectraledge.experiments.spectral_edge.lifecycle_claims import flips
+from spectraledge.experiments.spectral_edge.multi_seed import STUDY as SEEDS
+from spectraledge.experiments.spectral_edge.reencoded_not_lost import STUDY as PROBES
+from spectraledge.experiments.spectral_edge.two_phase_lifecycle import STUDY as LIFECYCLE
+from spectraledge.experiments.spectral_edge.universality_classes import STUDY as CLASSES
+from spectraledge.experiments.study import Known
+from spectraledge.lab.ledger import Ledger
+from spectraledge.lab.rows import Row
+from spectraledge.report import write
+from spectraledge.store import canonical_json, signature
+
+SHARED = (LIFECYCLE, GAP, FLAT, SEEDS, CLASSES)
+STUDIES = (*SHARED, PROBES, RELEASE, LOW_RANK_EDGE, CURVATURE, SCHEDULE)
+WITH_THE_WINDOW = "The flip comes when the first displacement leaves the window"
+REGIME = edge_regimes("demo")[DYCK]
+GROKKED = 1500
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.name)
+@pytest.mark.parametrize("scale", ["smoke", "demo", "full"])
+def test_a_page_of_nothing_says_so(study, scale, tmp_path):
+    page = study.page(Known(Ledger(), study.until), scale)
+    assert page.summary.startswith("Nothing was run yet.")
+    assert page.verdicts
+    for verdict in page.verdicts:
+        assert verdict.status == "undecided"
+        assert verdict.explanation
+    write(page, tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.name)
+def test_specs_are_distinct_and_repeatable(study):
+    known = Known(Ledger(), study.until)
+    wanted = list(study.wanted(known, "demo"))
+    assert wanted
+    assert wanted == list(study.wanted(known, "demo"))
+
+
+def test_studies_with_other_instruments_share_no_run():
+    # A row holds what was measured when it was made.
+    known = Known(Ledger(), None)
+    edges, probes, released = (
+        set(study.wanted(known, "demo")) for study in (LIFECYCLE, PROBES, RELEASE)
+    )
+    assert not edges & probes
+    assert not edges & released
+    assert not probes & released
+
+
+def planted(flip: Callable[[object], float], shuffled_flips: bool = True) -> Known:
+    """Dyck-1 runs that generalise at `GROKKED` and whose edge flips where a split says."""
+    ledger = Ledger()
+    for condition, runs in REGIME.conditions().items():
+        for spec in runs:
+            ledger.add(_row(spec, condition, flip, shuffled_flips))
+    return Known(ledger, None)
+
+
+def _row(spec, condition, flip, shuffled_flips):
+    steps = np.arange(0, spec.steps + 1, spec.record_every)
+    grown = (steps >= GROKKED) & (condition == DECAY)
+    curves = {
+        "step": steps,
+        "lost_at": np.full(steps.size, -1),
+        "validation_accuracy": np.where(grown, 0.97, 0.87),
+    }
+    decays = condition == DECAY or (condition == SHUFFLED and shuffled_flips)
+    for split in SPLITS:
+        turned = (steps >= flip(split)) & (steps < flip(split) + 300) & decays
+        share = np.where(turned, 0.05, 0.95)
+        curves |= {
+            curve_name(split, "step"): steps,
+            curve_name(split, "energy_share", "gradient", "v1"): share,
+        }
+    curves |= {
+        curve_name(SPLIT, "interval_share", "weight_decay"): np.where(steps < 200, 0.1, 0.8),
+        curve_name(SPLIT, "interval_cosine"): np.full(steps.size, -0.3 - 0.01 * (spec.seed % 3)),
+        curve_name(SPLIT, "alignment", "v1"): np.full(steps.size, 0.95),
+        curve_name(SPLIT, "trapezoid_share", "v1"): share,
+        curve_name(EDGE, "step"): steps,
+        curve_name(EDGE, "gap23"): np.where(steps < 700, 10.0, 1.0) * (1 + 0.1 * (spec.seed % 3)),
+        curve_name(NARROW_EDGE, "step"): steps,
+        curve_name(NARROW_EDGE, "gap23"): np.where(steps < 700, 12.0, 3.0),
+        curve_name(ABLATION, "step"): steps,
+        curve_name(ABLATION, "edge_over_matched"): np.full(steps.size, 1.0 + 0.1 * (spec.seed % 2)),
+    }
+    return Row(signature(spec), "planted", canonical_json(spec), "done", curves, seconds=1.0)
+
+
+def verdicts(study, known):
+    page = study.page(known, "demo")
+    return {v.claim.removeprefix("Dyck-1: "): v for v in page.verdicts if DYCK in v.claim}
+
+
+def window_end(split):
+    return (split.window + 1) * split.stride * REGIME.record_every
+
+
+def test_flips_that_come_with_the_window_are_told_from_those_of_training():
+    by_window = verdicts(LIFECYCLE, planted(window_end))
+    assert by_window[WITH_THE_WINDOW].status == "holds"
+    assert by_window["The flip comes when a run generalises"].status == "fails"
+    by_training = verdicts(LIFECYCLE, planted(lambda split: GROKKED))
+    assert by_training[WITH_THE_WINDOW].status == "fails"
+    assert by_training["The flip comes when a run generalises"].status == "holds"
+
+
+def test_the_flip_is_the_first_full_window_after_the_gradient():
+    group = edge_groups(planted(window_end), "demo")[DYCK]
+    for split in SPLITS:
+        assert flips(group, split) == [window_end(split)] * len(REGIME.seeds)
+    assert np.isnan(flips(group, SPLIT, NO_DECAY)).all()
+
+
+def test_controls_decide():
+    flipping = verdicts(LIFECYCLE, planted(window_end))
+    still = verdicts(LIFECYCLE, planted(window_end, shuffled_flips=False))
+    assert flipping["Runs that cannot generalise do not flip"].status == "fails"
+    assert still["Runs that cannot generalise do not flip"].status == "holds"
+    assert flipping["Gradient and decay point the same way"].status == "fails"
+    assert flipping["Displacements are the gradient's until a run generalises"].status == "fails"
+    assert flipping["After generalising, decay drives the edge for good"].status == "fails"
+
+
+def test_declines_end_where_a_run_generalises():
+    group = edge_groups(planted(window_end), "demo")[DYCK]
+    assert declines(group, NARROW_EDGE) == pytest.approx([4.0] * 5)
+    assert declines(group, EDGE) == pytest.approx([10.0] * 5)
+    assert declines(group, EDGE, NO_DECAY) == pytest.approx([10.0] * 5)
+    page = verdicts(GAP, planted(window_end))
+    assert page["The gap declines before a run generalises"].status == "holds"
+    assert page["It does not decline in runs with no decay"].status == "fails"
+
+
+@pytest.mark.parametrize("study", SHARED, ids=lambda s: s.name)
+def test_a_page_of_some_runs_renders(study, tmp_path):
+    write(study.page(planted(window_end), "demo"), tmp_path / "page.html")
+
+
+NUMBERS = dict(
+    decay_share=0.1, gradient_share=0.9, special=1.5, gamma=9.0, peak=3.0, overlap=0.5, turn=0.0
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, "functional"),
+        ({"peak": 1.5}, "mixed"),
+        ({"peak": np.nan}, ""),
+        ({"peak": np.nan, "special": 1.0}, "mixed"),
+        ({"gradient_share": 0.4}, "mixed"),
+        ({"decay_share": 0.5, "special": 0.5}, "compression"),
+        ({"decay_share": 0.5, "special": 1.1}, "mixed"),
+        ({"special": np.nan}, ""),
+    ],
+)
+def test_classes_follow_the_rule(changed, expected):
+    name, margin = edge_class(EdgeNumbers(**(NUMBERS | changed)))
+    assert name == expected
+    assert np.isnan(margin) if not expected else margin > 0
+
+
+def test_the_margin_is_that_of_the_number_which_decides():
+    assert edge_class(EdgeNumbers(**NUMBERS))[1] == pytest.approx(1.5 / 1.3 - 1)
+    assert edge_class(EdgeNumbers(**(NUMBERS | {"special": 1.2})))[1] == pytest.approx(0.1 / 1.3)
