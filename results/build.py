@@ -30,6 +30,7 @@ from spectraledge.experiments.study import GENERALISED, Known, Study, all_studie
 from spectraledge.experiments.study_run import rows_of
 from spectraledge.experiments.study_sections import survival_curve
 from spectraledge.lab.ledger import Ledger
+from spectraledge.lab.rows import Row
 from spectraledge.report import Axes, Curve, Panel, arm_colours, write_svg
 from spectraledge.series import logistic_boundary
 
@@ -97,10 +98,16 @@ def verdicts_of(experiment: Experiment, results: Results) -> dict[str, object]:
 SCALES: dict[Scale, str] = {"demo": "", "full": "_published"}
 
 
+def known_rows(study: Study, ledger: Ledger, scale: Scale) -> dict[str, Row]:
+    """Rows of a study by signature."""
+    return {row.signature: row for row in rows_of(study, ledger, scale).values() if row}
+
+
 def study_of(name: str, study: Study, ledger: Ledger, scale: Scale) -> dict[str, object] | None:
     """Verdicts of a study at a scale, with what was run; None if nothing was."""
-    rows = {row.signature: row for row in rows_of(study, ledger, scale).values() if row}
-    if not rows:
+    rows = known_rows(study, ledger, scale)
+    # Scales may share runs; a page of those alone would say nothing new.
+    if not rows or (scale == "full" and rows.keys() <= known_rows(study, ledger, "demo").keys()):
         return None
     return {
         "study": name,

@@ -37,9 +37,7 @@ class CausalDecoder(nn.Module):
         super().__init__()
         width = spec.width
         self.token_embedding = nn.Embedding(vocabulary, width)
-        self.position_embedding = nn.Parameter(
-            torch.randn(max(spec.positions, length), width) / width**0.5
-        )
+        self.position_embedding = nn.Parameter(torch.randn(max(spec.positions, length), width))
         self.blocks = nn.ModuleList(
             EncoderBlock(width, spec.heads, spec.mlp_width) for _ in range(spec.layers)
         )
