@@ -7,6 +7,7 @@ import torch
 from benchmarks import (
     batched_runs,
     commutator,
+    edge_monitor,
     engine_overhead,
     functional_suite,
     instruments,
@@ -31,6 +32,7 @@ ALL = {
     "commutator": commutator,
     "trajectory_analysis": trajectory_analysis,
     "functional_suite": functional_suite,
+    "edge_monitor": edge_monitor,
 }
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]

@@ -28,6 +28,7 @@ class IntervalProducts:
     def __init__(self, intervals: IntervalParts, kept: MutableMapping[Key, Tensor]) -> None:
         self.intervals = intervals
         self._kept = kept
+        self._vectors: dict[tuple[str, int], Tensor] = {}
         # With a stride, neighbouring windows have no interval in common, but every other has.
         oldest = intervals.snapshots[0].step
         for key in [k for k in kept if min(k[1][0], k[3][0]) < oldest]:
@@ -55,15 +56,22 @@ class IntervalProducts:
         if key not in self._kept:
             if mirrored in self._kept:
                 return self._kept[mirrored]
-            self._kept[key] = run_dots(
-                self.intervals.vector(first, i), self.intervals.vector(second, j)
-            )
+            self._kept[key] = self._dot(first, i, second, j)
         return self._kept[key]
+
+    def _dot(self, first: str, i: int, second: str, j: int) -> Tensor:
+        if self.intervals.is_absent(first, i) or self.intervals.is_absent(second, j):
+            return torch.zeros(self.intervals.snapshots[-1].runs, dtype=torch.float64)
+        return run_dots(self._vector(first, i), self._vector(second, j))
+
+    def _vector(self, what: str, number: int) -> Tensor:
+        # Only as long as one snapshot is measured: kept ones would double the memory.
+        if (what, number) not in self._vectors:
+            self._vectors[what, number] = self.intervals.vector(what, number)
+        return self._vectors[what, number]
 
     def with_weights(self) -> Tensor:
         """``⟨θ, δ_j⟩`` with the newest weights, ``(R, w)``."""
         now = self.intervals.now
         numbers = range(self.intervals.count)
-        return torch.stack(
-            [run_dots(now, self.intervals.vector("displacement", j)) for j in numbers], -1
-        )
+        return torch.stack([run_dots(now, self._vector("displacement", j)) for j in numbers], -1)

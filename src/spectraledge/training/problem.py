@@ -199,11 +199,8 @@ class Problem:
         return packing, labels, usual
 
     def _drawn(self, size: int, number: int) -> tuple[Tensor, Tensor]:
-        """A batch to see how much room batches of this size need.
-
-        The same for all runs with the same data, so that their numbers do not depend on whom they
-        are trained with.
-        """
+        """A batch to see how much room batches of this size need."""
+        # The same for all runs with the same data: whom they are trained with changes no number.
         return self._batch(size, number, "room", [0] * self.runs)
 
 
