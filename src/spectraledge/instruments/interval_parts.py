@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from spectraledge.instruments.update_window import chosen_columns
+from spectraledge.instruments.update_window import chosen_stretches
 from spectraledge.snapshots import Snapshot
 
 __all__ = ["IntervalParts"]
@@ -25,13 +25,13 @@ class IntervalParts:
     Args:
         snapshots: Oldest first; each interval ends at one of `ends`.
         ends: Places of the snapshots at the ends of intervals; one more than there are intervals.
-        columns: ``(D,)``, which parameters are looked at.
+        stretches: Columns of the parameters that are looked at, D in all.
         weight_decay: ω of the trapezoid.
     """
 
     snapshots: tuple[Snapshot, ...]
     ends: tuple[int, ...]
-    columns: Tensor
+    stretches: tuple[slice, ...]
     weight_decay: float
 
     @classmethod
@@ -55,13 +55,18 @@ class IntervalParts:
         """
         last = len(snapshots) - 1
         ends = tuple(range(last % stride, last + 1, stride))
-        columns = chosen_columns(snapshots[-1].layout, kinds)
-        return cls(tuple(snapshots), ends, columns, weight_decay)
+        stretches = chosen_stretches(snapshots[-1].layout, kinds)
+        return cls(tuple(snapshots), ends, stretches, weight_decay)
 
     @property
     def count(self) -> int:
         """Number of intervals."""
         return len(self.ends) - 1
+
+    @property
+    def size(self) -> int:
+        """Number of parameters that are looked at, D."""
+        return sum(stretch.stop - stretch.start for stretch in self.stretches)
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -104,8 +109,7 @@ class IntervalParts:
         return self._chosen(self.snapshots[place].parameters).double()
 
     def _chosen(self, flat: Tensor) -> Tensor:
-        # Slices are copied ten times faster than single columns.
-        return torch.cat([flat[:, run] for run in _stretches(self.columns)], dim=1)
+        return torch.cat([flat[:, stretch] for stretch in self.stretches], dim=1)
 
     def _part(self, part: str, number: int) -> Tensor:
         inside = self._inside(number)
@@ -117,25 +121,15 @@ class IntervalParts:
             return self._chosen(snapshot.parts[part])
         # A part that no update makes is zero; one of a run that nobody recorded is not known.
         nothing = 0.0 if snapshot.parts else torch.nan
-        return torch.full((snapshot.runs, len(self.columns)), nothing, dtype=torch.float64)
+        return torch.full((snapshot.runs, self.size), nothing, dtype=torch.float64)
 
     def _trapezoid(self, number: int) -> Tensor:
         start, end = (self.snapshots[self.ends[n]] for n in (number, number + 1))
         if end.lr is None:
-            return torch.full((end.runs, len(self.columns)), torch.nan, dtype=torch.float64)
+            return torch.full((end.runs, self.size), torch.nan, dtype=torch.float64)
         ends = self._weights(self.ends[number]) + self._weights(self.ends[number + 1])
         rate = end.lr.double() * self.weight_decay * (end.step - start.step)
         if end.parts:
             decayed = self._part("weight_decay", number).abs().sum(1) > 0
             rate = torch.where(decayed, rate, 0.0)
         return -rate.unsqueeze(1) * ends / 2
-
-
-def _stretches(columns: Tensor) -> list[slice]:
-    """Columns as slices, in their order."""
-    breaks = (columns.diff() != 1).nonzero().flatten() + 1
-    return [
-        slice(int(piece[0]), int(piece[-1]) + 1)
-        for piece in columns.tensor_split(breaks.tolist())
-        if len(piece)
-    ]

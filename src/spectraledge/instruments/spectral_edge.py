@@ -109,9 +109,7 @@ class SpectralEdge(Instrument):
             arrays[name] = torch.full((len(gram), self.window), nan).double()
         arrays["displacements"] = torch.full((len(gram),), float(count)).double()
         if count:
-            arrays |= self._spectrum(
-                update_spectrum(gram[:, -count:, -count:]), len(intervals.columns)
-            )
+            arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), intervals.size)
         if gram.shape[-1] == self.window + 1:
             arrays |= _rotations(direction_cosines(gram, self.window))
             ratio = drift_ratio(gram)
