@@ -85,7 +85,8 @@ def study_claims(page: str, family: str) -> str:
     tail = rest.partition(END)[2]
     lines = []
     for name, study in all_studies().items():
-        if name.startswith(FAMILIES.get(family, (f"{family}/",))) and (tables := verdict_tables(name)):
+        own = name.startswith(FAMILIES.get(family, (f"{family}/",)))
+        if own and (tables := verdict_tables(name)):
             lines += [f"### {study.title}", "", f"`{name.rpartition('/')[2]}`", "", *tables, ""]
     return f"{head}{BEGIN}\n\n" + "\n".join(lines) + f"{END}{tail}"
 
