@@ -42,7 +42,7 @@ def main() -> None:
             "training step, recording parts of attention": recording.step_,
             "edge and decomposition of a whole run": whole_run,
         },
-        rounds=20,
+        rounds=8,
     )
     step = timings["training step"].p50
     whole = timings["edge and decomposition of a whole run"].p50
