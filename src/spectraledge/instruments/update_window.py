@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float64, Int
 from torch import Tensor
 
 from spectraledge.linalg.update_spectrum import UpdateSpectrum, update_spectrum
@@ -72,14 +72,10 @@ class UpdateWindow:
     """The last W displacements of chosen weights of R runs.
 
     Args:
-        layout: Of the flat parameters.
-        columns: ``(D,)``, which of them are looked at.
         points: W + 1 points ``(R, D)``, oldest first.
         spectrum: Of their displacements.
     """
 
-    layout: Layout
-    columns: Tensor
     points: tuple[Tensor, ...]
     spectrum: UpdateSpectrum
 
@@ -101,10 +97,9 @@ class UpdateWindow:
         if len(snapshots) < 2:
             raise ValueError(f"expected at least two snapshots, got {len(snapshots)}")
         taken = snapshots[-width - 1 :]
-        layout = taken[-1].layout
-        columns = chosen_columns(layout, kinds)
+        columns = chosen_columns(taken[-1].layout, kinds)
         points = tuple(snapshot.parameters[:, columns] for snapshot in taken)
-        return cls(layout, columns, points, update_spectrum(update_gram(points)))
+        return cls(points, update_spectrum(update_gram(points)))
 
     @property
     def width(self) -> int:
@@ -129,13 +124,7 @@ class UpdateWindow:
         weights = (
             self.spectrum.left[:, :, :count] / torch.where(sigma > 0, sigma, torch.nan)[:, None]
         )
-        found = torch.zeros(*sigma.shape, len(self.columns), dtype=torch.float64)
+        found = torch.zeros(*sigma.shape, self.points[0].shape[1], dtype=torch.float64)
         for step, (before, after) in enumerate(pairwise(self.points)):
             found += weights[:, step, :, None] * (after.double() - before.double())[:, None]
         return found
-
-    def embed(self, directions: Float[Tensor, "R K D"]) -> Float[Tensor, "R K P"]:
-        """Vectors in the chosen columns as vectors of all parameters, zero elsewhere."""
-        whole = directions.new_zeros(*directions.shape[:2], self.layout.size)
-        whole[..., self.columns] = directions
-        return whole

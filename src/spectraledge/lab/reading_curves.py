@@ -18,7 +18,7 @@ from spectraledge.snapshots import Layout, Snapshot
 from spectraledge.store import RunFolder
 from spectraledge.training import RunSpec
 
-__all__ = ["curve_prefixes", "reading_curves", "rounded"]
+__all__ = ["CurveNames", "curve_prefixes", "reading_curves", "rounded"]
 
 Array = NDArray[Any]
 DIGITS = 5
@@ -43,6 +43,28 @@ def curve_prefixes(instruments: Sequence[Measurement]) -> dict[Measurement, str]
     """
     names = Counter(i.name for i in instruments)
     return {i: i.name if names[i.name] == 1 else _safe(instrument_key(i)) for i in instruments}
+
+
+class CurveNames:
+    """Names of the curves of a plan's instruments, for who reads them.
+
+    Args:
+        instruments: All of the plan, since names depend on which others there are.
+
+    Example:
+        >>> from spectraledge.instruments import SpectralEdge
+        >>> name = CurveNames([SpectralEdge()])
+        >>> name(SpectralEdge(), "gap23"), name(SpectralEdge(), "rotation", "v1")
+        ('spectral_edge/gap23', 'spectral_edge/rotation:v1')
+    """
+
+    def __init__(self, instruments: Sequence[Measurement]) -> None:
+        self._prefixes = curve_prefixes(instruments)
+
+    def __call__(self, instrument: Measurement, output: str, *labels: str) -> str:
+        """Name of an output's curve; of one entry if its labels are given, one an axis."""
+        entry = f":{','.join(labels)}" if labels else ""
+        return f"{self._prefixes[instrument]}/{output}{entry}"
 
 
 def reading_curves(

@@ -16,13 +16,12 @@ from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     CommutatorDefect,
     Curvature,
-    Instrument,
     SpectralEdge,
     UpdateDecomposition,
     WeightSpectrum,
 )
 from spectraledge.lab.plan import Measured
-from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
 from spectraledge.series import grok_step
 from spectraledge.training import Every, RunSpec
@@ -57,7 +56,7 @@ INSTRUMENTS: tuple[Measured, ...] = (
     (CURVATURE, Every(500)),
     (BRACKET, Every(500)),
 )
-_PREFIXES = curve_prefixes([EDGE, SPLIT, SPECTRUM, CURVATURE, BRACKET])
+curve_name = CurveNames([EDGE, SPLIT, SPECTRUM, CURVATURE, BRACKET])
 
 NONE, L2, LOW_RANK = "no decay", "L2", "LRD"
 ARMS = (NONE, L2, LOW_RANK)
@@ -87,12 +86,6 @@ def arm_rows(known: Known, scale: Scale) -> dict[str, dict[int, Row]]:
         arm: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
         for arm, runs in arm_runs(scale).items()
     }
-
-
-def curve_name(instrument: Instrument, output: str, *labels: str) -> str:
-    """Name of the curve of an output, of one entry if labels are given."""
-    entry = f":{','.join(labels)}" if labels else ""
-    return f"{_PREFIXES[instrument]}/{output}{entry}"
 
 
 def generalised_at(row: Row) -> int | None:

@@ -20,13 +20,12 @@ from spectraledge.instruments import (
     AttentionStructure,
     FunctionalCoordinate,
     FunctionalResponse,
-    Instrument,
     PositionalFourier,
     RepresentationProbe,
     SpectralEdge,
 )
 from spectraledge.lab.plan import Measured
-from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
 from spectraledge.training import At, Every, RunSpec
 
@@ -58,13 +57,7 @@ INSTRUMENTS: tuple[Measured, ...] = (
     (COORDINATE, At(PROBED_STEPS)),
     (POSITIONS, At(PROBED_STEPS)),
 )
-_PREFIXES = curve_prefixes([instrument for instrument, _ in INSTRUMENTS])  # type: ignore[misc]
-
-
-def probe_curve(instrument: Instrument, output: str, *labels: str) -> str:
-    """Name of the curve of an output, of one entry if labels are given."""
-    entry = f":{','.join(labels)}" if labels else ""
-    return f"{_PREFIXES[instrument]}/{output}{entry}"
+probe_curve = CurveNames([PROBE, ATTENTION, RESPONSE, COORDINATE, POSITIONS, EDGE])
 
 
 def probe_regime(scale: Scale) -> EdgeRegime:

@@ -21,14 +21,15 @@ from spectraledge.lab.rows import Row
 __all__ = ["CLASSES", "RULE_WORDS", "EdgeNumbers", "edge_class", "edge_numbers"]
 
 CLASSES = ("functional", "mixed", "compression")
-# Thresholds of the specification, section 8.2, which calls them provisional.
+# Provisional: nobody has published any.
 DECAY_SHARE, LESS_SPECIAL, GRADIENT_SHARE, MORE_SPECIAL, PEAK = 0.4, 0.9, 0.5, 1.3, 2.0
 RULE_WORDS = (
-    "Medians over the last third of a run. Compression: decay makes more than 40 % of each "
-    "displacement (⟨w, δ⟩/‖δ‖²) and removing the edge costs less than 0.9 times what an equal "
-    "share of the weights costs. Functional: the gradient makes more than half of the energy along "
-    "v₁, removing the edge costs more than 1.3 times as much, and the response along v₁ over "
-    "the label's classes peaks at least twice as high as along a random direction. Otherwise "
+    f"Medians over the last third of a run. Compression: decay makes more than {DECAY_SHARE:.0%} "
+    f"of each displacement (⟨w, δ⟩/‖δ‖²) and removing the edge costs less than {LESS_SPECIAL:g} "
+    "times what an equal share of the weights costs. Functional: the gradient makes more than "
+    f"{GRADIENT_SHARE:.0%} of the energy along v₁, removing the edge costs more than "
+    f"{MORE_SPECIAL:g} times as much, and the response along v₁ over the label's classes peaks "
+    f"at least {PEAK:g} times as high as along a random direction. Otherwise "
     "mixed. The margin is the smallest relative distance to a threshold that decided."
 )
 

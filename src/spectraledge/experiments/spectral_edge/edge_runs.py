@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import nan
 
 import numpy as np
 
@@ -27,9 +27,9 @@ from spectraledge.instruments import (
     UpdateDecomposition,
 )
 from spectraledge.lab.plan import Measured
-from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
-from spectraledge.series import Interval
+from spectraledge.series import Interval, first_held
 from spectraledge.training import At, Every, RunSpec
 
 __all__ = [
@@ -75,13 +75,7 @@ INSTRUMENTS: tuple[Measured, ...] = (
     *((instrument, Every(1)) for instrument in _LIVE),
     *((instrument, At(FUNCTIONAL_STEPS)) for instrument in _FUNCTIONAL),
 )
-_PREFIXES = curve_prefixes([*_LIVE, *_FUNCTIONAL])
-
-
-def curve_name(instrument: Instrument, output: str, *labels: str) -> str:
-    """Name of the curve of an output, of one entry if labels are given."""
-    entry = f":{','.join(labels)}" if labels else ""
-    return f"{_PREFIXES[instrument]}/{output}{entry}"
+curve_name = CurveNames([*_LIVE, *_FUNCTIONAL])
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +110,7 @@ class EdgeGroup:
         return bool(self.rows[DECAY])
 
     def _grokked(self, row: Row) -> int | None:
-        steps, values = row.curve(self.regime.metric)
-        seen = np.flatnonzero(values >= self.regime.grokked)
-        return int(steps[seen[0]]) if seen.size else None
+        return first_held(*row.curve(self.regime.metric), threshold=self.regime.grokked, patience=1)
 
 
 def edge_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
@@ -170,6 +162,5 @@ def flip_step(row: Row, split: UpdateDecomposition, width: int) -> float:
     steps, share = finite_curve(row, curve_name(split, "energy_share", "gradient", "v1"))
     full = steps >= split.window * split.stride * width
     steps, share = steps[full], share[full]
-    above = np.maximum.accumulate(share > 0.5) if share.size else share
-    found = np.flatnonzero((share < 0.5) & above.astype(bool))
-    return float(steps[found[0]]) if found.size and isfinite(steps[found[0]]) else nan
+    found = np.flatnonzero((share < 0.5) & np.logical_or.accumulate(share > 0.5))
+    return float(steps[found[0]]) if found.size else nan

@@ -26,7 +26,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     curve_name,
     finite_curve,
 )
-from spectraledge.experiments.spectral_edge.edge_study import Groups
+from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups
 from spectraledge.instruments import SpectralEdge
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
@@ -34,7 +34,6 @@ from spectraledge.series import Interval
 __all__ = ["EDGES", "declines", "gap_claims", "mean_rotation", "window_words"]
 
 EDGES = (NARROW_EDGE, EDGE, WIDE_EDGE, COARSE_EDGE)
-NOT_RUN = "not run yet"
 # Published: window 3 for Dyck-1, 5 for SCAN, 10 for modular arithmetic.
 OWN: Mapping[str, SpectralEdge] = {DYCK: NARROW_EDGE, SCAN: EDGE}
 DECLINES = {DYCK: "33 times (4.5, 47, 48)", SCAN: "43 times (31, 49, 50)"}
@@ -43,7 +42,7 @@ ROTATIONS = {
     DYCK: "17.8°, 41.7°, 51.6° for v₁, v₂, v₃",
     SCAN: "7.7°, 20.6°, 43.0° for v₁, v₂, v₃",
 }
-# Share of windows of pure noise whose weighted rank is 1 (specification, section 3.5).
+# Share of windows of pure noise whose weighted rank is 1, whatever W; tests simulate it.
 NOISE_RANK_ONE = 0.74
 
 

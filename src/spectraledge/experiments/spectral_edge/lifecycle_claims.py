@@ -23,7 +23,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     finite_curve,
     flip_step,
 )
-from spectraledge.experiments.spectral_edge.edge_study import Groups
+from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups
 from spectraledge.instruments import UpdateDecomposition
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
@@ -36,7 +36,6 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
     DYCK: {"pre": 0.976, "at": 0.053, "post": 0.995, "late": 0.87},
     SCAN: {"pre": 0.887, "at": 0.523, "post": 0.002, "late": 0.021},
 }
-NOT_RUN = "not run yet"
 
 
 def lifecycle_claims(groups: Groups) -> list[Verdict]:

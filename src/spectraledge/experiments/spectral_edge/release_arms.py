@@ -18,7 +18,7 @@ from spectraledge.updates import (
     WeightDecay,
 )
 
-__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "release_runs"]
+__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "arm_runs"]
 
 BASELINE, RELEASED = "decay 1 throughout", "decay 0"
 # The published doses, by the name of the arm.
@@ -80,7 +80,7 @@ ARMS = MappingProxyType({
 })  # fmt: skip
 
 
-def release_runs(regime: EdgeRegime, start: int, steps: int) -> dict[str, list[RunSpec]]:
+def arm_runs(regime: EdgeRegime, start: int, steps: int) -> dict[str, list[RunSpec]]:
     """One run a seed for every arm, the baseline among them.
 
     Args:

@@ -10,7 +10,7 @@ from spectraledge.experiments.base import Scale
 from spectraledge.experiments.row_values import last_value
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
-from spectraledge.experiments.spectral_edge.release_arms import release_runs
+from spectraledge.experiments.spectral_edge.release_arms import arm_runs
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
@@ -20,7 +20,7 @@ from spectraledge.instruments import (
     UpdateDecomposition,
 )
 from spectraledge.lab.plan import Measured
-from spectraledge.lab.reading_curves import curve_prefixes
+from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
 from spectraledge.training import At, Every, RunSpec
 
@@ -45,7 +45,7 @@ INSTRUMENTS: tuple[Measured, ...] = (
     (ATTENTION, Every(500)),
     (PROBE, At((1000, 2500, 4000))),
 )
-_PREFIXES = curve_prefixes((SPLIT, ATTENTION, PROBE))
+release_curve = CurveNames([SPLIT, ATTENTION, PROBE])
 START, STEPS = 1000, 4000
 LAST_RECORDS = 5
 
@@ -54,8 +54,8 @@ def released_runs(scale: Scale) -> dict[str, list[RunSpec]]:
     """Runs by arm; at the published size from step 1000 on, for 3000 steps."""
     regime = edge_regimes(scale)[DYCK]
     if scale == "smoke":
-        return release_runs(regime, regime.record_every * 3, regime.steps - 2 * regime.record_every)
-    return release_runs(regime, START, STEPS)
+        return arm_runs(regime, regime.record_every * 3, regime.steps - 2 * regime.record_every)
+    return arm_runs(regime, START, STEPS)
 
 
 def release_group(known: Known, scale: Scale) -> EdgeGroup:
@@ -68,12 +68,6 @@ def measured_rows(known: Known, runs: list[RunSpec]) -> dict[int, Row]:
     """Rows that are known and were measured, by seed."""
     needed = release_curve(SPLIT, "step")
     return {seed: row for seed, row in by_seed(known, runs).items() if needed in row.curves}
-
-
-def release_curve(instrument: Instrument, output: str, *labels: str) -> str:
-    """Name of the curve of an output, of one entry if labels are given."""
-    entry = f":{','.join(labels)}" if labels else ""
-    return f"{_PREFIXES[instrument]}/{output}{entry}"
 
 
 def final_accuracy(row: Row, metric: str) -> float:
