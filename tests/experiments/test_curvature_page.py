@@ -26,10 +26,10 @@ from spectraledge.experiments.execution_subspace.curvature_specificity import (
 from spectraledge.experiments.execution_subspace.defect_records import (
     DefectRun,
     bracket_onset,
-    geometric_interval,
     published_onset,
 )
 from spectraledge.experiments.execution_subspace.regimes import GROKKING
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.study import Known
 from spectraledge.lab.ledger import Ledger
 from spectraledge.report import write

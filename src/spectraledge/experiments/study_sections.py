@@ -25,6 +25,7 @@ __all__ = [
     "BAND",
     "PROVENANCE",
     "RULE",
+    "answer_words",
     "by_seed",
     "p_words",
     "provenance_row",
@@ -181,4 +182,24 @@ def provenance_row(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[s
         " or ".join(str(steps) for steps in sorted({spec.steps for spec in runs})) or "–",
         f"{np.mean(taken):.0f}" if taken else "–",
         f"{sum(row.seconds for row in rows) / 3600:.2f}",
+    )
+
+
+def answer_words(verdicts: Sequence[Verdict], anything: bool) -> str:
+    """The claims by what became of them, as the first paragraph of a page.
+
+    Args:
+        verdicts: Of the page.
+        anything: Whether any run is known.
+
+    Returns:
+        A sentence for each status that occurs.
+    """
+    if not anything:
+        return "Nothing was run yet."
+    words = {"holds": "These hold", "fails": "These fail", "undecided": "Undecided"}
+    return " ".join(
+        f"{start}: {'; '.join(claims)}."
+        for status, start in words.items()
+        if (claims := [verdict.claim for verdict in verdicts if verdict.status == status])
     )

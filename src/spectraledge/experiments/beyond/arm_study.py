@@ -20,13 +20,13 @@ from spectraledge.experiments.beyond.scale_invariant_runs import (
     arm_runs,
     generalised_at,
 )
-from spectraledge.experiments.execution_subspace.operation_curves import over_steps
-from spectraledge.experiments.execution_subspace.regime_provenance import answer_words
+from spectraledge.experiments.curves_over_steps import over_steps
 from spectraledge.experiments.row_values import mean_of, short
 from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     BAND,
     PROVENANCE,
+    answer_words,
     provenance_row,
     scaled_verdicts,
 )

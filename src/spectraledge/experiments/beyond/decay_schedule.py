@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.execution_subspace.regime_provenance import answer_words
 from spectraledge.experiments.row_values import mean_of, share_words
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
@@ -27,6 +26,7 @@ from spectraledge.experiments.spectral_edge.release_runs import (
 from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     PROVENANCE,
+    answer_words,
     provenance_row,
     scaled_verdicts,
 )

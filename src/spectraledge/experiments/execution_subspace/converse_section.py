@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from spectraledge.experiments.curves_over_steps import Colours, over_steps
 from spectraledge.experiments.execution_subspace.base_runs import DECAY
-from spectraledge.experiments.execution_subspace.operation_curves import Colours, over_steps
 from spectraledge.experiments.execution_subspace.orthogonal_curvature_claims import by_phase
 from spectraledge.experiments.execution_subspace.projection_curves import (
     ALIGNMENT,

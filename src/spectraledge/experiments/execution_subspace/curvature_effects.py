@@ -11,8 +11,8 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     EXACT_NAME,
     PUBLISHED_NAME,
     DefectRun,
-    geometric_interval,
 )
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.series import PUBLISHED_ONSETS, Interval
 
 __all__ = [

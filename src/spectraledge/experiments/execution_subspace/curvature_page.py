@@ -21,13 +21,10 @@ from spectraledge.experiments.execution_subspace.curvature_specificity_claims im
     specificity_verdicts,
 )
 from spectraledge.experiments.execution_subspace.defect_records import DefectRun, defect_runs
-from spectraledge.experiments.execution_subspace.regime_provenance import (
-    answer_words,
-    regime_section,
-)
+from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.regimes import regime_of
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import scaled_verdicts
+from spectraledge.experiments.study_sections import answer_words, scaled_verdicts
 from spectraledge.report import Page
 
 __all__ = ["TITLE", "curvature_page"]

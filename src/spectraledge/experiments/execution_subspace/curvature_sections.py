@@ -25,11 +25,11 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     GROKS,
     PUBLISHED_NAME,
     DefectRun,
-    interval_by_seed,
     leads_of,
     published_onset,
 )
 from spectraledge.experiments.row_values import short
+from spectraledge.experiments.seed_intervals import interval_by_seed
 from spectraledge.experiments.study_sections import BAND, row_curve
 from spectraledge.report import Axes, Curve, Figure, Reference, Section, Table, arm_colours, curves
 

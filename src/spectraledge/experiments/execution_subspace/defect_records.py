@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 
-import numpy as np
-
 from spectraledge.experiments.execution_subspace.base_runs import EXACT, PUBLISHED_FORM
 from spectraledge.experiments.execution_subspace.regimes import HELD_OUT
 from spectraledge.experiments.study import Known
@@ -15,14 +13,12 @@ from spectraledge.lab.reading_curves import curve_prefixes
 from spectraledge.lab.rows import Row
 from spectraledge.series import (
     PUBLISHED_ONSETS,
-    Interval,
     LeadTimes,
     Onset,
     Records,
     RelativeRise,
     grok_rule,
     lead_times,
-    mean_interval,
 )
 from spectraledge.training import RunSpec
 
@@ -33,8 +29,6 @@ __all__ = [
     "DefectRun",
     "bracket_onset",
     "defect_runs",
-    "geometric_interval",
-    "interval_by_seed",
     "leads_of",
     "published_onset",
 ]
@@ -129,48 +123,3 @@ def leads_of(
         watched=[run.watched for run in runs],
         units=[run.seed for run in runs],
     )
-
-
-def interval_by_seed(
-    values: Iterable[tuple[int, float]], confidence: float = 0.95
-) -> Interval | None:
-    """Mean over seeds of each seed's mean, with Student's t; None without a finite value.
-
-    Args:
-        values: Seed and value of each run; what is not finite is left out.
-        confidence: Coverage in (0, 1).
-
-    Returns:
-        The interval; its count is that of the seeds.
-    """
-    grouped: dict[int, list[float]] = {}
-    for seed, value in values:
-        if np.isfinite(value):
-            grouped.setdefault(seed, []).append(float(value))
-    means = [float(np.mean(own)) for own in grouped.values()]
-    return mean_interval(means, confidence) if means else None
-
-
-def geometric_interval(
-    values: Iterable[tuple[int, float]], confidence: float = 0.95
-) -> Interval | None:
-    """The same of logarithms, for ratios; values that are not positive are left out.
-
-    Args:
-        values: Seed and value of each run.
-        confidence: Coverage in (0, 1).
-
-    Returns:
-        Geometric mean and interval; None without a positive value.
-
-    Example:
-        >>> str(geometric_interval([(0, 10.0), (1, 1000.0), (2, 0.0)]))
-        '100 [1.97e-11, 5.08e+14] (n = 2)'
-    """
-    logs = [(seed, float(np.log(value))) for seed, value in values if value > 0]
-    found = interval_by_seed(logs, confidence)
-    if found is None:
-        return None
-    ends = np.exp(np.clip([found.centre, found.lower, found.upper], -700, 700))
-    bounds = (float(ends[1]), float(ends[2])) if found.count > 1 else (-np.inf, np.inf)
-    return Interval(float(ends[0]), *bounds, found.count)

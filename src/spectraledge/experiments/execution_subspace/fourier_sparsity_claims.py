@@ -7,7 +7,6 @@ from math import isfinite, nan
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.defect_records import geometric_interval
 from spectraledge.experiments.execution_subspace.fourier_sparsity_runs import (
     ADD,
     HARD_OPERATION,
@@ -18,6 +17,7 @@ from spectraledge.experiments.execution_subspace.fourier_sparsity_runs import (
 )
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import mean_of, short
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, LeadTimes, lead_times
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import nan
 
 from spectraledge.experiments.base import Scale
+from spectraledge.experiments.curves_over_steps import over_steps
 from spectraledge.experiments.execution_subspace.fourier_sparsity_claims import (
     circuit_ratio,
     fourier_leads,
@@ -27,14 +28,10 @@ from spectraledge.experiments.execution_subspace.fourier_sparsity_runs import (
     fourier_runs,
     runs_by_condition,
 )
-from spectraledge.experiments.execution_subspace.operation_curves import over_steps
-from spectraledge.experiments.execution_subspace.regime_provenance import (
-    answer_words,
-    regime_section,
-)
+from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.row_values import mean_of, share_words, short
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import BAND, scaled_verdicts
+from spectraledge.experiments.study_sections import BAND, answer_words, scaled_verdicts
 from spectraledge.instruments import FourierStructure
 from spectraledge.report import Figure, Page, Reference, Section, Table, arm_colours
 

@@ -7,10 +7,10 @@ from math import nan
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.defect_records import geometric_interval
 from spectraledge.experiments.execution_subspace.learning_rate_leads import Laws, RateLeads
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import share_words, short
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.study_sections import p_words
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, proportion_interval, simultaneous_confidence

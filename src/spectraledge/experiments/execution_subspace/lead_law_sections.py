@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spectraledge.experiments.execution_subspace.defect_records import DefectRun, interval_by_seed
+from spectraledge.experiments.execution_subspace.defect_records import DefectRun
 from spectraledge.experiments.execution_subspace.lead_law_figures import (
     Law,
     scatter_figure,
@@ -21,6 +21,7 @@ from spectraledge.experiments.execution_subspace.learning_rate_leads import (
 )
 from spectraledge.experiments.forest import Estimate, forest_figure
 from spectraledge.experiments.row_values import short
+from spectraledge.experiments.seed_intervals import interval_by_seed
 from spectraledge.report import Figure, Reference, Section, Table
 from spectraledge.series import Interval, PowerLaw
 

@@ -16,13 +16,10 @@ from spectraledge.experiments.execution_subspace.learning_rate_geometry_section 
 )
 from spectraledge.experiments.execution_subspace.learning_rate_leads import laws_of, rate_leads
 from spectraledge.experiments.execution_subspace.learning_rate_runs import learning_rate_runs
-from spectraledge.experiments.execution_subspace.regime_provenance import (
-    answer_words,
-    regime_section,
-)
+from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.regimes import regime_of
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import scaled_verdicts
+from spectraledge.experiments.study_sections import answer_words, scaled_verdicts
 from spectraledge.report import Page
 
 __all__ = ["TITLE", "lead_time_power_law_page"]

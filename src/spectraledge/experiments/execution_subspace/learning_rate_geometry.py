@@ -11,14 +11,12 @@ from math import nan
 from types import MappingProxyType
 from typing import Literal
 
-from spectraledge.experiments.execution_subspace.defect_records import (
-    DefectRun,
-    geometric_interval,
-)
+from spectraledge.experiments.execution_subspace.defect_records import DefectRun
 from spectraledge.experiments.execution_subspace.projection_curves import ALIGNMENT
 from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import short, value_at
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, proportion_interval, turnover_step
 

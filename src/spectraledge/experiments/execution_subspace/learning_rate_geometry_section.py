@@ -7,7 +7,7 @@ from math import nan
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.defect_records import DefectRun, interval_by_seed
+from spectraledge.experiments.execution_subspace.defect_records import DefectRun
 from spectraledge.experiments.execution_subspace.learning_rate_geometry import (
     CHECKPOINTS,
     LEARNED,
@@ -19,6 +19,7 @@ from spectraledge.experiments.execution_subspace.learning_rate_geometry import (
 )
 from spectraledge.experiments.forest import Estimate, forest_figure
 from spectraledge.experiments.row_values import short
+from spectraledge.experiments.seed_intervals import interval_by_seed
 from spectraledge.experiments.study_sections import BAND, row_curve
 from spectraledge.report import Axes, Curve, Figure, Reference, Section, Table, arm_colours, curves
 

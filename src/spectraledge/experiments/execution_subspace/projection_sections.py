@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.operation_curves import Colours, over_steps
+from spectraledge.experiments.curves_over_steps import Colours, over_steps
 from spectraledge.experiments.execution_subspace.orthogonal_curvature_claims import (
     RANGE,
     band_of,

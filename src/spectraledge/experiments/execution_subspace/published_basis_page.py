@@ -16,13 +16,10 @@ from spectraledge.experiments.execution_subspace.published_basis_sections import
     ratio_section,
     residuals_section,
 )
-from spectraledge.experiments.execution_subspace.regime_provenance import (
-    answer_words,
-    regime_section,
-)
+from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.regimes import GROKKING, UNTIL
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import by_seed, scaled_verdicts
+from spectraledge.experiments.study_sections import answer_words, by_seed, scaled_verdicts
 from spectraledge.report import Page
 
 __all__ = ["TITLE", "published_basis_page"]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from spectraledge.experiments.execution_subspace.regimes import Regime
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import PROVENANCE, provenance_row
-from spectraledge.report import Section, Table, Verdict
+from spectraledge.report import Section, Table
 from spectraledge.training import RunSpec
 
-__all__ = ["answer_words", "regime_section"]
+__all__ = ["regime_section"]
 
 SIZES = {
     "smoke": "A smoke run, which shows that everything works and decides nothing",
@@ -50,23 +50,3 @@ def regime_section(
         f"pairs; the other half was never looked at.\n\n{fuller}"
     )
     return Section("What was run", text, [Table(PROVENANCE, rows, caption)])
-
-
-def answer_words(verdicts: Sequence[Verdict], anything: bool) -> str:
-    """The claims by what became of them, as the first paragraph of a page.
-
-    Args:
-        verdicts: Of the page.
-        anything: Whether any run is known.
-
-    Returns:
-        A sentence for each status that occurs.
-    """
-    if not anything:
-        return "Nothing was run yet."
-    words = {"holds": "These hold", "fails": "These fail", "undecided": "Undecided"}
-    return " ".join(
-        f"{start}: {'; '.join(claims)}."
-        for status, start in words.items()
-        if (claims := [verdict.claim for verdict in verdicts if verdict.status == status])
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spectraledge.experiments.execution_subspace.operation_curves import Colours, over_steps
+from spectraledge.experiments.curves_over_steps import Colours, over_steps
 from spectraledge.experiments.execution_subspace.projection_curves import BASES
 from spectraledge.experiments.execution_subspace.training_phases import (
     Cells,

@@ -13,13 +13,13 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     EXACT_NAME,
     PUBLISHED_NAME,
     DefectRun,
-    interval_by_seed,
     leads_of,
     published_onset,
 )
 from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
+from spectraledge.experiments.seed_intervals import interval_by_seed
 from spectraledge.models import PreNormEncoderSpec
 from spectraledge.report import Verdict
 from spectraledge.series import Interval, proportion_interval

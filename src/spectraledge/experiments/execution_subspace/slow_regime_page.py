@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import nan
 
 from spectraledge.experiments.base import Scale
+from spectraledge.experiments.curves_over_steps import over_steps
 from spectraledge.experiments.execution_subspace.base_runs import DECAY, NO_DECAY
 from spectraledge.experiments.execution_subspace.curvature_sections import (
     forms_section,
@@ -16,11 +17,7 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     DefectRun,
     defect_runs,
 )
-from spectraledge.experiments.execution_subspace.operation_curves import over_steps
-from spectraledge.experiments.execution_subspace.regime_provenance import (
-    answer_words,
-    regime_section,
-)
+from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.regimes import UNTIL as BASE_UNTIL
 from spectraledge.experiments.execution_subspace.slow_regime_claims import (
     first_share,
@@ -38,7 +35,7 @@ from spectraledge.experiments.execution_subspace.slow_regime_runs import (
 from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name
 from spectraledge.experiments.row_values import mean_of, short
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import BAND, row_curve, scaled_verdicts
+from spectraledge.experiments.study_sections import BAND, answer_words, row_curve, scaled_verdicts
 from spectraledge.lab.rows import Row
 from spectraledge.report import Axes, Figure, Page, Section, Table, arm_colours, curves
 from spectraledge.series import PUBLISHED_ONSETS

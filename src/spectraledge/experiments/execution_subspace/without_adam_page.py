@@ -30,10 +30,7 @@ from spectraledge.experiments.execution_subspace.interventions import (
     baselines,
     intervened,
 )
-from spectraledge.experiments.execution_subspace.regime_provenance import (
-    answer_words,
-    regime_section,
-)
+from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.suppression_arms import (
     AMPLIFIED,
     PRIMARY,
@@ -43,7 +40,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import short, status_within
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import BAND, scaled_verdicts
+from spectraledge.experiments.study_sections import BAND, answer_words, scaled_verdicts
 from spectraledge.report import Figure, Page, Section, Verdict
 
 __all__ = ["without_adam_page", "without_adam_verdicts"]

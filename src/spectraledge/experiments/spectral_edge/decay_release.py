@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.execution_subspace.regime_provenance import answer_words
 from spectraledge.experiments.spectral_edge.release_claims import release_claims
 from spectraledge.experiments.spectral_edge.release_runs import (
     INSTRUMENTS,
@@ -23,6 +22,7 @@ from spectraledge.experiments.spectral_edge.release_sections import release_sect
 from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     PROVENANCE,
+    answer_words,
     provenance_row,
     scaled_verdicts,
 )

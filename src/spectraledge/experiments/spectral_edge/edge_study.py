@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.execution_subspace.operation_curves import over_steps
-from spectraledge.experiments.execution_subspace.regime_provenance import answer_words
+from spectraledge.experiments.curves_over_steps import over_steps
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import short
 from spectraledge.experiments.spectral_edge.edge_regimes import edge_regimes
@@ -22,6 +21,7 @@ from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     BAND,
     PROVENANCE,
+    answer_words,
     provenance_row,
     scaled_verdicts,
 )

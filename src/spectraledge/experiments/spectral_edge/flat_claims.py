@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import nan
 
-from spectraledge.experiments.execution_subspace.defect_records import geometric_interval
 from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY, SCAN
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,

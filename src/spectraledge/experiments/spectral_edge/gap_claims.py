@@ -7,9 +7,9 @@ from math import isfinite, log10, nan
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.defect_records import geometric_interval
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import mean_of, share_words, short
+from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
     DYCK,

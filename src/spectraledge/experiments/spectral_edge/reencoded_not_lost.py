@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.execution_subspace.regime_provenance import answer_words
 from spectraledge.experiments.spectral_edge.dyck_probes import (
     INSTRUMENTS,
     probe_group,
@@ -22,6 +21,7 @@ from spectraledge.experiments.spectral_edge.reencoded_sections import reencoded_
 from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     PROVENANCE,
+    answer_words,
     provenance_row,
     scaled_verdicts,
 )

@@ -1,4 +1,4 @@
-"""Figures of one curve over training, an arm for every operation."""
+"""Figures of one curve over training, a line for every arm."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.training_phases import Cells
 from spectraledge.experiments.study_sections import row_curve
+from spectraledge.lab.rows import Row
 from spectraledge.report import Axes, Figure, Reference, curves
 
 __all__ = ["Colours", "over_steps"]
@@ -16,7 +16,7 @@ Colours = Mapping[str, str]
 
 
 def over_steps(
-    cells: Cells,
+    rows: Mapping[str, Mapping[int, Row]],
     name: str,
     colours: Colours,
     *,
@@ -28,7 +28,7 @@ def over_steps(
     shown: tuple[float, float] | None = None,
 ) -> list[Figure]:
     """One figure of a curve of every run; none if no row has it."""
-    drawn = [row_curve(operation, rows, name, log=log) for operation, rows in cells.items()]
+    drawn = [row_curve(arm, own, name, log=log) for arm, own in rows.items()]
     series = [curve for curve in drawn if curve is not None]
     if not any(np.isfinite(curve.values).any() for curve in series):
         return []
