@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import nan
 
-from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
+from spectraledge.experiments.row_values import share_words, short, value_at
 from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY, SCAN
 from spectraledge.experiments.spectral_edge.edge_runs import (
@@ -73,19 +73,41 @@ def curvature_ratio(
     return geometric_interval(found)
 
 
-def _critical(group: EdgeGroup) -> Verdict:
+def _removal_claim(
+    group: EdgeGroup,
+    claim: str,
+    paper: str,
+    what: str,
+    *,
+    condition: str = DECAY,
+    above: float | None = None,
+    below: float | None = None,
+) -> Verdict:
+    """What removing the edge or the bulk costs late, with the share of the norm that it takes."""
     step = group.regime.functional_steps[LATE]
-    mean = group.at(removal("accuracy_change", "edge"), step)
-    share = group.at(removal("removed", "edge"), step)
-    own = group.published(removal("accuracy_change", "edge"), step)
+    if condition != DECAY:
+        step = min(step, group.regime.control_steps)
+    mean = group.at(removal("accuracy_change", what), step, condition)
+    share = group.at(removal("removed", what), step, condition)
+    words = f"{short(mean)}; this removes {share_words(share)} of the norm"
+    if condition == DECAY:
+        own = group.published(removal("accuracy_change", what), step)
+        words += f"; seed {group.regime.published_seed}: {own:.3f}"
     return over_seeds(
-        f"{group.name}: Removing the late edge ruins the network (step {step})",
-        PAPER.get(group.name, "not measured"),
+        f"{group.name}: {claim}",
+        paper,
         mean,
-        "Change of accuracy without v₁ and v₂.",
-        words=f"{short(mean)}; seed {group.regime.published_seed}: {own:.3f}; this removes "
-        f"{share_words(share)} of the norm",
-        below=-0.1,
+        f"Change of accuracy without the {what}, step {step} or the last one measured before.",
+        words=words,
+        above=above,
+        below=below,
+    )
+
+
+def _critical(group: EdgeGroup) -> Verdict:
+    paper = PAPER.get(group.name, "not measured")
+    return _removal_claim(
+        group, "Removing the late edge ruins the network", paper, "edge", below=-0.1
     )
 
 
@@ -120,15 +142,12 @@ def _special(group: EdgeGroup, phase: str) -> Verdict:
 
 
 def _needs_decay(group: EdgeGroup) -> Verdict:
-    step = min(group.regime.functional_steps[LATE], group.regime.control_steps)
-    mean = group.at(removal("accuracy_change", "edge"), step, NO_DECAY)
-    share = group.at(removal("removed", "edge"), step, NO_DECAY)
-    return over_seeds(
-        f"{group.name}: Without decay the edge is not critical",
+    return _removal_claim(
+        group,
+        "Without decay the edge is not critical",
         "−0.03 (SCAN)",
-        mean,
-        f"Change of accuracy at step {step} or the last one measured before.",
-        words=f"{short(mean)}; this removes {share_words(share)} of the norm",
+        "edge",
+        condition=NO_DECAY,
         above=-0.1,
     )
 
@@ -151,41 +170,29 @@ def _flat(group: EdgeGroup) -> Verdict:
 
 def _divergence(group: EdgeGroup) -> Verdict:
     step = group.regime.functional_steps[LATE]
-    own, random = (
-        mean_of(
-            value_at(row, curve_name(PUBLISHED_CURVES, "largest_divergence", name), step)
-            for row in group.rows[DECAY].values()
-        )
-        for name in ("v1", "random1")
+    edge, random = (
+        curve_name(PUBLISHED_CURVES, "largest_divergence", name) for name in ("v1", "random1")
     )
-    ratio = geometric_interval([
-        (
-            seed,
-            value_at(row, curve_name(PUBLISHED_CURVES, "largest_divergence", "v1"), step)
-            / (value_at(row, curve_name(PUBLISHED_CURVES, "largest_divergence", "random1"), step)
-               or nan),
-        )
+    ratio = geometric_interval(
+        (seed, value_at(row, edge, step) / (value_at(row, random, step) or nan))
         for seed, row in group.rows[DECAY].items()
-    ])  # fmt: skip
+    )
     return over_seeds(
         f"{group.name}: Perturbing along the late edge changes the output less than at random",
         "largest KL ≈ 5e-5 for |ε| ≤ 0.03, “flat”",
         ratio,
         "Largest divergence for |ε| ≤ 0.03 along v₁ over that along a random direction.",
-        words=f"{short(own)} against {short(random)}: {short(ratio)} times",
+        words=f"{short(group.at(edge, step))} against {short(group.at(random, step))}: "
+        f"{short(ratio)} times",
         below=1.0,
     )
 
 
 def _bulk(group: EdgeGroup) -> Verdict:
-    step = group.regime.functional_steps[LATE]
-    mean = group.at(removal("accuracy_change", "bulk"), step)
-    share = group.at(removal("removed", "bulk"), step)
-    return over_seeds(
-        f"{group.name}: Removing the late bulk (v₃, v₄) does little",
+    return _removal_claim(
+        group,
+        "Removing the late bulk (v₃, v₄) does little",
         "−0.13 late, −0.34 at grokking (Dyck-1)",
-        mean,
-        "Change of accuracy without v₃ and v₄.",
-        words=f"{short(mean)}; this removes {share_words(share)} of the norm",
+        "bulk",
         above=-0.2,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from spectraledge.experiments.row_values import share_words, short
+from collections.abc import Callable, Mapping
+
+from spectraledge.experiments.row_values import short
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
     CURVES,
@@ -17,6 +19,7 @@ from spectraledge.experiments.spectral_edge.flat_claims import (
     removal,
 )
 from spectraledge.report import Reference, Section, Table
+from spectraledge.series import Interval
 
 __all__ = ["flat_sections"]
 
@@ -50,44 +53,43 @@ def _task_section(group: EdgeGroup) -> Section:
 
 
 def _removal_tables(group: EdgeGroup) -> list[Table]:
-    tables = []
-    for condition, rows in group.rows.items():
-        if not rows:
-            continue
-        cells = [
-            (
-                f"{phase}, step {step}",
-                *(
-                    short(group.at(removal("accuracy_change", r), step, condition))
-                    for r in REMOVALS
-                ),
-                share_words(group.at(removal("removed", "edge"), step, condition)),
-                short(ratio_at(group, step, condition)),
-            )
-            for phase, step in group.regime.functional_steps.items()
-        ]
-        columns = (condition, *REMOVALS, "f of the edge", "edge over matched")
-        tables.append(Table(columns, cells, "Change of accuracy; means over seeds, t intervals."))
-    return tables
+    names = {what: removal("accuracy_change", what) for what in REMOVALS}
+    names["f of the edge"] = removal("removed", "edge")
+    caption = "Change of accuracy; means over seeds, t intervals."
+    return _phase_tables(group, names, "edge over matched", ratio_at, caption)
 
 
 def _direction_tables(group: EdgeGroup) -> list[Table]:
-    tables = []
-    for condition, rows in group.rows.items():
-        if not rows:
-            continue
-        cells = [
-            (
-                f"{phase}, step {step}",
-                *(
-                    short(group.at(curve_name(CURVES, "curvature", d), step, condition))
-                    for d in DIRECTIONS
-                ),
-                short(curvature_ratio(group, "v1", step, condition)),
-            )
-            for phase, step in group.regime.functional_steps.items()
-        ]
-        columns = (condition, *DIRECTIONS, "v1 over random")
-        caption = "Exact curvature of the held-out loss along unit directions."
-        tables.append(Table(columns, cells, caption))
-    return tables
+    names = {direction: curve_name(CURVES, "curvature", direction) for direction in DIRECTIONS}
+    caption = "Exact curvature of the held-out loss along unit directions."
+    return _phase_tables(group, names, "v1 over random", _edge_curvature_ratio, caption)
+
+
+def _edge_curvature_ratio(group: EdgeGroup, step: int, condition: str) -> Interval | None:
+    return curvature_ratio(group, "v1", step, condition)
+
+
+def _phase_tables(
+    group: EdgeGroup,
+    names: Mapping[str, str],
+    last: str,
+    ratio: Callable[[EdgeGroup, int, str], Interval | None],
+    caption: str,
+) -> list[Table]:
+    """A table for every condition: curves by phase, and a ratio in the last column."""
+    return [
+        Table(
+            (condition, *names, last),
+            [
+                (
+                    f"{phase}, step {step}",
+                    *(short(group.at(name, step, condition)) for name in names.values()),
+                    short(ratio(group, step, condition)),
+                )
+                for phase, step in group.regime.functional_steps.items()
+            ],
+            caption,
+        )
+        for condition, rows in group.rows.items()
+        if rows
+    ]
