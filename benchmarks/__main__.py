@@ -8,6 +8,7 @@ from benchmarks import (
     batched_runs,
     commutator,
     edge_monitor,
+    encoder_step,
     engine_overhead,
     functional_suite,
     instruments,
@@ -22,6 +23,7 @@ from benchmarks import (
 torch.set_num_threads(1)
 ALL = {
     "training_step": training_step,
+    "encoder_step": encoder_step,
     "batched_runs": batched_runs,
     "low_rank_step": low_rank_step,
     "instruments": instruments,

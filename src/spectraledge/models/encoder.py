@@ -77,12 +77,19 @@ class EncoderBlock(nn.Module):
         return self.finish(x, *self.projections(x), seen)
 
     def read_out(self, x: Tensor) -> Tensor:
-        """Position 0 only: keys and values of all positions, everything else of one."""
+        """Position 0 only: values of all positions, keys of all but one, the rest of one.
+
+        Softmax is unchanged when all keys of a query move alike, so keys are taken relative to
+        the first, which is then zero, and their bias drops out.
+        """
         normal = self.attention_norm(x)
-        weight, bias = self.attention.qkv.weight, self.attention.qkv.bias
         width = x.shape[-1]
-        query = F.linear(normal[:, :1], weight[:width], bias[:width])
-        key, value = F.linear(normal, weight[width:], bias[width:]).chunk(2, dim=-1)
+        query_weight, key_weight, value_weight = self.attention.qkv.weight.split(width)
+        query_bias, _, value_bias = self.attention.qkv.bias.split(width)
+        own, others = normal[:, :1], normal[:, 1:]
+        query = F.linear(own, query_weight, query_bias)
+        key = F.pad(F.linear(others - own, key_weight), (0, 0, 1, 0))
+        value = F.linear(normal, value_weight, value_bias)
         return self.finish(x[:, :1], query, key, value)
 
 

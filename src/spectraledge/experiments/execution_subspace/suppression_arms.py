@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 
 from spectraledge.experiments.execution_subspace.interventions import Chains, Place
@@ -32,6 +33,7 @@ __all__ = [
     "DECAY_INSIDE",
     "DOSES",
     "INITIAL",
+    "OTHER_BATCHES",
     "OWN_PAST",
     "PRIMARY",
     "RANDOM",
@@ -65,6 +67,7 @@ RANDOM, RANDOM_WHOLE = random_dose(STRENGTH), random_dose(1.0)
 RANDOM_MATCHED = "random in attention, s = 0.75"
 AMPLIFIED, SCALED = "inside × 4", "everything × 1/4"
 OWN_PAST, INITIAL = "own past, s = 0.75", "initial weights, s = 0.75"
+OTHER_BATCHES = "other batches, s = 0.75"
 AFTER_ADAM, DECAY_INSIDE = "after Adam, s = 0.75", "decay inside only"
 
 
@@ -91,6 +94,13 @@ def _trajectory(place: Place) -> Basis:
     return place.basis
 
 
+def _other_batches(place: Place) -> Basis:
+    # The published intervention draws commutator samples from the stream of the batches, so that
+    # its basis comes from other batches than it trains on; the ordinary runs draw them anew.
+    other = replace(place.basis.run, sampling="epochs")
+    return replace(place.basis, run=other)
+
+
 def _from_start(update: ProjectUpdate, place: Place) -> Update:
     # An optimizer must run before the intervention too; at strength 0 nothing is projected.
     return RampStrength(update, at=float(place.protocol.start), before=0.0, after=1.0)
@@ -114,6 +124,7 @@ CONTROLS: Chains = MappingProxyType({
     SCALED: _on_gradient(lambda p: ScaleGradient(1 - STRENGTH)),
     RANDOM_MATCHED: _suppress(_random_matched),
     "same norm, s = 0.75": _suppress(_trajectory, match_norm=True),
+    OTHER_BATCHES: _suppress(_other_batches),
     OWN_PAST: _suppress(lambda p: PastBasis(every=p.regime.record_every)),
     INITIAL: _suppress(lambda p: InitialBasis()),
     AFTER_ADAM: _after_adam,

@@ -20,6 +20,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     AFTER_ADAM,
     AMPLIFIED,
     DOSES,
+    OTHER_BATCHES,
     PRIMARY,
     RANDOM,
     RANDOM_MATCHED,
@@ -76,6 +77,7 @@ def suppression_verdicts(cells: Cells, found: Mapping[str, Delays], budget: int)
         _suppresses(cells, found, budget),
         _scaling(found.get(SCALED)),
         _after_adam(found.get(AFTER_ADAM)),
+        _same_batches(cells, found, budget),
     ]
 
 
@@ -129,6 +131,25 @@ def _size(delay: Delays | None) -> Verdict:
         status,
         f"Holds if the 95 % interval of the share lies in {low:.0%} to {high:.0%}: the range of "
         "the figures and the scatter of one seed between scripts; fails if it lies outside.",
+    )
+
+
+def _same_batches(cells: Cells, found: Mapping[str, Delays], budget: int) -> Verdict:
+    claim = "A basis from the very batches of the run delays longer than one from others"
+    paper = "not tried; its basis comes from other batches, since samples shift the stream"
+    other = found.get(OTHER_BATCHES)
+    between = delays_of(cells, PRIMARY, budget, OTHER_BATCHES)
+    if other is None or between is None:
+        return Verdict(claim, paper, NOT_RUN, "undecided")
+    return Verdict(
+        claim,
+        paper,
+        f"basis from other batches {short(other.interval())} steps; from the same ones "
+        f"{short(between.interval())} more",
+        decide(between.interval(), above=0.0),
+        "s = 0.75; holds if the 95 % interval of the paired difference is above 0. The basis is "
+        "of a run with the same weights and split whose batches go through the training set epoch "
+        "by epoch.",
     )
 
 

@@ -124,8 +124,9 @@ def _overall(found: Mapping[str, Delays]) -> Section:
     text = (
         "Of the controls, the amplified inside and the norm-matched suppression change the "
         "direction of the gradient as suppression does and take nothing away; the scaled gradient "
-        "takes away as much and changes no direction. The basis of the own past holds no future, "
-        "that of the initial weights is where decay alone leads, and the two random ones are "
+        "takes away as much and changes no direction. The basis of other batches holds the future "
+        "of another run from the same weights, as published, that of the own past no future, that "
+        "of the initial weights is where decay alone leads, and the two random ones are "
         "spread over all parameters, as published, or over attention only, as the trajectory "
         "basis is. Decay, which is never projected, keeps acting outside at full strength; in the "
         "last arm it acts inside only."
