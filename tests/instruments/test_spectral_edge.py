@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from spectraledge.instruments import Observer, SpectralEdge, Window
+from spectraledge.instruments import Observer, SpectralEdge, UpdateDecomposition, Window
+from spectraledge.linalg import CountSketch
 from spectraledge.snapshots import Layout, Snapshot
 
 LAYOUT = Layout(("blocks.0.attn.query.weight", "head.weight"), ((6, 5), (3, 4)))
@@ -103,3 +104,54 @@ def test_orthogonal_steps_are_no_edge():
     assert last["excess_over_orthogonal"].item() == pytest.approx(1.0, abs=1e-6)
     assert last["first_share"].item() == pytest.approx(0.25, abs=1e-6)
     assert math.isfinite(last["drift"].item())
+
+
+def sketched_points(points, size):
+    sketch = CountSketch(size)
+    return torch.stack([sketch(point.float()) for point in points])
+
+
+def test_a_sketched_edge_is_the_edge_of_sketches():
+    points = walk()
+    found = observed(points, SpectralEdge(window=4, kinds=("query",), sketch=64))
+    layout = Layout(("blocks.0.attn.query.weight",), ((8, 8),))
+    observer = Observer([EDGE])
+    (key,) = observer.instruments
+    told = {"sketch_error", "gap23_sketch_error", "published_threshold_ratio"}
+    for t, point in enumerate(sketched_points(points, 64)):
+        expected = observer.observe(Snapshot(100 * t, layout, point))[key]
+        for name in expected.keys() - told:
+            torch.testing.assert_close(
+                found[t][name], expected[name], rtol=1e-12, atol=1e-12, equal_nan=True
+            )
+
+
+def test_a_sketched_edge_is_within_its_stated_error():
+    points = walk(count=9, runs=40)
+    exact = observed(points)[-1]
+    found = observed(points, SpectralEdge(window=4, kinds=("query",), sketch=4096))[-1]
+    error = found["sketch_error"][0].item()
+    assert error == pytest.approx(1 / math.sqrt(2 * 4096))
+    # One sketch for all runs; of 30 coordinates hardly two share a bucket of 4096.
+    ratio = found["singular_values"] / exact["singular_values"] - 1
+    assert ratio.square().mean().sqrt() < 2 * error
+    gap = (found["gap23"] - exact["gap23"]) / found["gap23_sketch_error"]
+    assert gap.square().mean().sqrt() < 2
+    assert exact["sketch_error"].eq(0).all()
+
+
+def test_a_sketched_edge_keeps_no_snapshot():
+    assert SpectralEdge(sketch=4096).history == 1
+    assert UpdateDecomposition(sketch=4096).history == 1
+    memory = {}
+    edge = SpectralEdge(window=2, kinds=("query",), sketch=64)
+    for snapshot in snapshots(walk()):
+        edge.measure(Window((snapshot,), memory=memory))
+    kept = [s.parameters.shape for s in memory["sketches"]]
+    assert kept == [(2, 64)] * 4
+
+
+@pytest.mark.parametrize("instrument", [SpectralEdge, UpdateDecomposition])
+def test_a_sketch_too_small_is_an_error(instrument):
+    with pytest.raises(ValueError, match=r"sketch >= 64 buckets .*, got 8"):
+        instrument(sketch=8)

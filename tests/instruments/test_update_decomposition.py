@@ -1,6 +1,7 @@
 """Shares of gradient and decay in planted trajectories, against the thin SVD and closed forms."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from spectraledge.instruments import (
     instrument_key,
 )
 from spectraledge.instruments.interval_parts import IntervalParts
+from spectraledge.linalg import CountSketch
 from spectraledge.models import CausalDecoderSpec
 from spectraledge.snapshots import Layout, Snapshot
 from spectraledge.tasks import DyckDepth
@@ -247,3 +249,23 @@ def test_a_run_that_diverged_is_nan_and_leaves_the_other_alone():
     last = observed(path(broken, decays))[-1]
     assert last["energy_share"][0].isnan().all()
     torch.testing.assert_close(last["energy_share"][1], whole["energy_share"][1])
+
+
+def test_a_sketched_split_is_the_split_of_sketches():
+    *_, snapshots = random_path()
+    found = observed(
+        snapshots, UpdateDecomposition(window=4, components=4, kinds=("query",), sketch=64)
+    )
+    sketch = CountSketch(64)
+    layout = Layout(("blocks.0.attn.query.weight",), ((8, 8),))
+    observer = Observer([SPLIT])
+    (key,) = observer.instruments
+    for snapshot, reading in zip(snapshots, found):
+        parts = {name: sketch(part[:, :30]) for name, part in snapshot.parts.items()}
+        short = replace(
+            snapshot, layout=layout, parameters=sketch(snapshot.parameters[:, :30]), parts=parts
+        )
+        for name, expected in observer.observe(short)[key].items():
+            torch.testing.assert_close(
+                reading[name], expected, rtol=1e-10, atol=1e-10, equal_nan=True
+            )

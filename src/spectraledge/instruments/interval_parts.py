@@ -53,10 +53,21 @@ class IntervalParts:
         Returns:
             As many whole intervals as there are.
         """
+        stretches = chosen_stretches(snapshots[-1].layout, kinds)
+        return cls.between(tuple(snapshots), stretches, stride, weight_decay)
+
+    @classmethod
+    def between(
+        cls,
+        snapshots: tuple[Snapshot, ...],
+        stretches: tuple[slice, ...],
+        stride: int,
+        weight_decay: float,
+    ) -> IntervalParts:
+        """The same, where the columns are known."""
         last = len(snapshots) - 1
         ends = tuple(range(last % stride, last + 1, stride))
-        stretches = chosen_stretches(snapshots[-1].layout, kinds)
-        return cls(tuple(snapshots), ends, stretches, weight_decay)
+        return cls(snapshots, ends, stretches, weight_decay)
 
     @property
     def count(self) -> int:
@@ -106,9 +117,10 @@ class IntervalParts:
         return self.snapshots[self.ends[number] + 1 : self.ends[number + 1] + 1]
 
     def _weights(self, place: int) -> Tensor:
-        return self._chosen(self.snapshots[place].parameters).double()
+        return self.chosen(self.snapshots[place].parameters).double()
 
-    def _chosen(self, flat: Tensor) -> Tensor:
+    def chosen(self, flat: Tensor) -> Tensor:
+        """The columns of a flat vector that are looked at, ``(R, D)``."""
         return torch.cat([flat[:, stretch] for stretch in self.stretches], dim=1)
 
     def _part(self, part: str, number: int) -> Tensor:
@@ -118,7 +130,7 @@ class IntervalParts:
 
     def _recorded(self, snapshot: Snapshot, part: str) -> Tensor:
         if part in snapshot.parts:
-            return self._chosen(snapshot.parts[part])
+            return self.chosen(snapshot.parts[part])
         # A part that no update makes is zero; one of a run that nobody recorded is not known.
         nothing = 0.0 if snapshot.parts else torch.nan
         return torch.full((snapshot.runs, self.size), nothing, dtype=torch.float64)

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
-from spectraledge.instruments.interval_parts import IntervalParts
 from spectraledge.instruments.interval_products import IntervalProducts
+from spectraledge.instruments.recent_intervals import check_sketch, recent_intervals
 from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
+from spectraledge.instruments.update_window import ATTENTION_WEIGHTS, chosen_stretches
 from spectraledge.linalg.rotation_nulls import drift_ratio, rotation_null
+from spectraledge.linalg.sketch import CountSketch
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
     direction_cosines,
@@ -44,13 +45,18 @@ class SpectralEdge(Instrument):
         window: W >= 2 displacements; 5 is published for Dyck-1 and SCAN, 10 for modular arithmetic.
         stride: Snapshots per displacement, >= 1.
         kinds: Kinds of matrices that are looked at; empty for every weight matrix.
+        sketch: Buckets m of a count sketch that stands for the weights, for models of which W + 1
+            snapshots are too many; None keeps whole snapshots. A snapshot is then one that was
+            measured, and after training resumes windows start short again. The relative standard
+            deviation of a singular value is ``1/√(2m)`` (`sketch_error`): 1.1 % for 4096 buckets.
 
     Raises:
-        ValueError: For a window below 2, a stride below 1 or unknown kinds; at the first snapshot
-            if the model has no such matrix.
+        ValueError: For a window below 2, a stride below 1, unknown kinds or fewer than 64 buckets;
+            at the first snapshot if the model has no such matrix.
 
     Cost: W + 1 differences and inner products of the chosen weights a snapshot; memory of
-    (W + 1) · stride + 1 snapshots.
+    (W + 1) · stride + 1 snapshots, or as many times m numbers with a sketch, which takes one pass
+    over the weights and random numbers of their count.
 
     Source: arXiv:2604.07380, definitions of the edge; 2603.28964. Differs from the published code
     in float64 and in `gap23`, which is NaN for windows of two.
@@ -59,12 +65,15 @@ class SpectralEdge(Instrument):
     window: int = 5
     stride: int = 1
     kinds: tuple[str, ...] = ATTENTION_WEIGHTS
+    sketch: int | None = None
 
     name: ClassVar[str] = "spectral_edge"
     outputs: ClassVar[Mapping[str, Output]] = {
         "displacements": Output("displacements in the window"),
         "singular_values": Output("σ, largest first", "weight", ("component",), each=True),
         "gap23": Output("σ₂² − σ₃²", "weight²"),
+        "sketch_error": Output("relative standard deviation of σ by the sketch"),
+        "gap23_sketch_error": Output("standard deviation of the gap by the sketch", "weight²"),
         "first_share": Output("σ₁² / Σσ²"),
         "rank_at_gap": Output("directions before the largest weighted gap"),
         "rank_at_plain_gap": Output("directions before the largest ratio of neighbours"),
@@ -83,6 +92,7 @@ class SpectralEdge(Instrument):
 
     def __post_init__(self) -> None:
         check_kinds("SpectralEdge", self.kinds)
+        check_sketch("SpectralEdge", self.sketch)
         for name, least in (("window", 2), ("stride", 1)):
             if getattr(self, name) < least:
                 raise ValueError(
@@ -91,8 +101,8 @@ class SpectralEdge(Instrument):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Snapshots of two windows, the second one displacement later."""
-        return (self.window + 1) * self.stride + 1
+        """Snapshots of two windows, the second one displacement later; one if sketched."""
+        return self._span if self.sketch is None else 1
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Numbers of the components."""
@@ -100,16 +110,19 @@ class SpectralEdge(Instrument):
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Everything about the window that ends at the newest snapshot."""
-        intervals = IntervalParts.of(window.snapshots[-self.history :], self.kinds, self.stride)
+        intervals = recent_intervals(
+            window, self._span, self.kinds, self.stride, sketch=self.sketch
+        )
         products = IntervalProducts(intervals, window.memory.setdefault("products", {}))
-        gram = products.gram().cpu()
+        gram, layout = products.gram().cpu(), window.now.layout
         count = min(self.window, intervals.count)
         arrays = {name: torch.full((len(gram),), nan).double() for name in self.outputs}
         for name in (n for n, output in self.outputs.items() if output.axes):
             arrays[name] = torch.full((len(gram), self.window), nan).double()
         arrays["displacements"] = torch.full((len(gram),), float(count)).double()
         if count:
-            arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), intervals.size)
+            parameters = sum(s.stop - s.start for s in chosen_stretches(layout, self.kinds))
+            arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), parameters)
         if gram.shape[-1] == self.window + 1:
             arrays |= _rotations(direction_cosines(gram, self.window))
             ratio = drift_ratio(gram)
@@ -118,11 +131,21 @@ class SpectralEdge(Instrument):
             arrays["least_null_rotation"] = null.low
         return arrays
 
+    @property
+    def _span(self) -> int:
+        return (self.window + 1) * self.stride + 1
+
     def _spectrum(self, found: UpdateSpectrum, parameters: int) -> dict[str, Tensor]:
         missing = self.window - found.values.shape[-1]
+        error = 0.0 if self.sketch is None else CountSketch(self.sketch).relative_error
+        # Errors of different σ are independent to first order, and those of σ² twice as large.
+        squares = found.values[..., 1:3].square()
+        known = found.gap23.isfinite()
         return {
             "singular_values": pad(found.values, (0, missing), value=nan),
             "gap23": found.gap23,
+            "sketch_error": torch.full_like(found.drift, error),
+            "gap23_sketch_error": torch.where(known, 2 * error * squares.norm(dim=-1), nan),
             "first_share": found.first_share,
             "rank_at_gap": found.rank_at_gap(),
             "rank_at_plain_gap": found.rank_at_gap(weighted=False),

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
-from spectraledge.instruments.interval_parts import IntervalParts
 from spectraledge.instruments.interval_products import IntervalProducts
+from spectraledge.instruments.recent_intervals import check_sketch, recent_intervals
 from spectraledge.instruments.shape_batches import check_kinds
 from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
 from spectraledge.linalg.update_energy import (
@@ -62,14 +62,16 @@ class UpdateDecomposition(Instrument):
         components: Leading directions that are reported, 1 to W.
         kinds: Kinds of matrices that are looked at; empty for every weight matrix.
         weight_decay: ω of the trapezoid; runs in which recorded decay is zero have none.
+        sketch: Buckets m of a count sketch that stands for weights and parts, see `SpectralEdge`;
+            shares and cosines are then off by about ``1/√m``. None keeps whole vectors.
 
     Raises:
         ValueError: For numbers out of range or unknown kinds; at the first snapshot if the model
             has no such matrix.
 
     Cost: about 6 W inner products of the chosen weights a snapshot, and one addition of them a
-    training step; memory W · stride + 1 snapshots with their parts. Without recorded parts, as on
-    saved checkpoints, only the overlaps and the trapezoid are known.
+    training step; memory W · stride + 1 snapshots with their parts, or sketches of them. Without
+    recorded parts, as on saved checkpoints, only the overlaps and the trapezoid are known.
 
     Source: arXiv:2604.07380, gradient and weight-decay split. Differs from the published code in
     exact parts, in signed shares, cosines and shares of intervals, and in low-rank decay.
@@ -80,6 +82,7 @@ class UpdateDecomposition(Instrument):
     components: int = 3
     kinds: tuple[str, ...] = ATTENTION_WEIGHTS
     weight_decay: float = 1.0
+    sketch: int | None = None
 
     name: ClassVar[str] = "update_decomposition"
     parts: ClassVar[frozenset[str]] = frozenset(DECAYS)
@@ -104,6 +107,7 @@ class UpdateDecomposition(Instrument):
 
     def __post_init__(self) -> None:
         check_kinds("UpdateDecomposition", self.kinds)
+        check_sketch("UpdateDecomposition", self.sketch)
         if not 1 <= self.components <= self.window:
             raise ValueError(
                 f"UpdateDecomposition: expected components in 1..window={self.window}, got "
@@ -117,7 +121,11 @@ class UpdateDecomposition(Instrument):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Snapshots at both ends of every displacement and between them."""
+        """Snapshots at both ends of every displacement and between them; one if sketched."""
+        return self._span if self.sketch is None else 1
+
+    @property
+    def _span(self) -> int:
         return self.window * self.stride + 1
 
     def parts_of(self, layout: Layout) -> set[str]:
@@ -136,8 +144,13 @@ class UpdateDecomposition(Instrument):
             name: torch.full((runs, *(sizes[a] for a in o.axes)), torch.nan, dtype=torch.float64)
             for name, o in self.outputs.items()
         }
-        intervals = IntervalParts.of(
-            window.snapshots[-self.history :], self.kinds, self.stride, self.weight_decay
+        intervals = recent_intervals(
+            window,
+            self._span,
+            self.kinds,
+            self.stride,
+            sketch=self.sketch,
+            weight_decay=self.weight_decay,
         )
         arrays["weight_norm"] = intervals.now.norm(dim=1)
         if intervals.count:

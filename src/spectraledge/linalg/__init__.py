@@ -56,6 +56,7 @@ from spectraledge.linalg.schedules import (
     newton_schulz,
     polar_express,
 )
+from spectraledge.linalg.sketch import CountSketch
 from spectraledge.linalg.spectra import (
     entropy_rank,
     nuclear_norm,
@@ -121,6 +122,7 @@ from spectraledge.linalg.update_spectrum import (
 )
 
 __all__ = [
+    "CountSketch",
     "Halley",
     "Normaliser",
     "NullShares",

@@ -81,6 +81,12 @@ class EncoderBlock(nn.Module):
 
         Softmax is unchanged when all keys of a query move alike, so keys are taken relative to
         the first, which is then zero, and their bias drops out.
+
+        Args:
+            x: Residual stream ``(B, T, width)``.
+
+        Returns:
+            Residual stream after the block, ``(B, 1, width)``.
         """
         normal = self.attention_norm(x)
         width = x.shape[-1]
