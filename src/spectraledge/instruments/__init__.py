@@ -20,6 +20,7 @@ from spectraledge.instruments.fourier_structure import FourierStructure
 from spectraledge.instruments.functional_coordinate import FunctionalCoordinate
 from spectraledge.instruments.functional_response import FunctionalResponse
 from spectraledge.instruments.functional_site import FunctionalSite
+from spectraledge.instruments.gap_flow import GapFlow
 from spectraledge.instruments.hindsight import Hindsight
 from spectraledge.instruments.logit_response import LogitResponse, component_effects
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
@@ -63,6 +64,7 @@ __all__ = [
     "FunctionalCoordinate",
     "FunctionalResponse",
     "FunctionalSite",
+    "GapFlow",
     "Hindsight",
     "Instrument",
     "LogitResponse",

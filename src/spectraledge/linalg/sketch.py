@@ -26,7 +26,8 @@ class CountSketch:
 
     Args:
         size: Buckets m >= 1.
-        seed: Of buckets and signs; vectors that are compared need the same one, and the same length.
+        seed: Of buckets and signs; vectors that are compared need the same one and the same
+            length.
 
     Raises:
         ValueError: For fewer buckets than one.

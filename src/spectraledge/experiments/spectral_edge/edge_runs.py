@@ -20,6 +20,7 @@ from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     Ablation,
     FunctionalResponse,
+    GapFlow,
     Instrument,
     LogitResponse,
     PerturbationCurve,
@@ -37,6 +38,7 @@ __all__ = [
     "COARSE_EDGE",
     "CURVES",
     "EDGE",
+    "GAP_FLOW",
     "INSTRUMENTS",
     "LOGITS",
     "NARROW_EDGE",
@@ -64,11 +66,14 @@ SPLITS: tuple[UpdateDecomposition, ...] = (
 ABLATION, CURVES, LOGITS = Ablation(), PerturbationCurve(points=17), LogitResponse()
 PUBLISHED_CURVES = PerturbationCurve(steps="published", curvature="published")
 RESPONSE = FunctionalResponse(seeds=1)
+GAP_FLOW = GapFlow()
 # Published steps, and some late ones: single snapshots scatter. The first four are smoke's.
 FUNCTIONAL_STEPS = (
     24, 48, 64, 80, 200, 500, 1400, 2000, 2400, 3000, 3900, 4500, 5000, 9500,
 )  # fmt: skip
-_LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS)
+_LIVE: tuple[Instrument, ...] = (
+    EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS, GAP_FLOW,
+)  # fmt: skip
 _FUNCTIONAL: tuple[Instrument, ...] = (ABLATION, CURVES, PUBLISHED_CURVES, LOGITS, RESPONSE)
 # Whatever is recorded is measured: the cadence of the records is that of the regime.
 INSTRUMENTS: tuple[Measured, ...] = (

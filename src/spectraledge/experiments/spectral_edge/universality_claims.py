@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from spectraledge.experiments.row_values import mean_of, short
 from spectraledge.experiments.spectral_edge.edge_class import edge_class, edge_numbers
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
@@ -14,7 +15,12 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     SCAN,
 )
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
-from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups
+from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups, over_seeds
+from spectraledge.experiments.spectral_edge.gap_balance import (
+    BALANCE_WORDS,
+    balance_class,
+    gap_series,
+)
 from spectraledge.report import Verdict
 
 __all__ = ["classes_of", "universality_claims"]
@@ -36,6 +42,8 @@ def universality_claims(groups: Groups) -> list[Verdict]:
     return [
         *(_class_of(group) for name, group in groups.items() if name in PAPER),
         *(_decided_by_decay(group) for group in groups.values()),
+        *(_balance(group) for name, group in groups.items() if name in PAPER),
+        *(_flow(group) for group in groups.values()),
     ]
 
 
@@ -50,13 +58,36 @@ def _words(classes: list[str]) -> str:
 
 
 def _class_of(group: EdgeGroup) -> Verdict:
-    expected, found = PAPER[group.name], classes_of(group)
-    claim = f"The edge of {group.name} is {expected}"
+    claim = f"The edge of {group.name} is {PAPER[group.name]}"
+    return _is_published(group, claim, classes_of(group), RULE)
+
+
+def _balance(group: EdgeGroup) -> Verdict:
+    claim = f"The edge of {group.name} is {PAPER[group.name]} by the balance of the gap flow"
+    found = [balance_class(row)[0] for row in group.rows[DECAY].values()]
+    rule = f"{BALANCE_WORDS} Holds if every seed has the published class, fails if fewer than half."
+    return _is_published(group, claim, found, rule)
+
+
+def _is_published(group: EdgeGroup, claim: str, found: list[str], rule: str) -> Verdict:
     if not any(found):
-        return Verdict(claim, SAID[group.name], NOT_RUN, "undecided", RULE)
-    hits = sum(name == expected for name in found)
+        return Verdict(claim, SAID[group.name], NOT_RUN, "undecided", rule)
+    hits = sum(name == PAPER[group.name] for name in found)
     status = "holds" if hits == len(found) else "fails" if 2 * hits < len(found) else "undecided"
-    return Verdict(claim, SAID[group.name], _words(found), status, RULE)
+    return Verdict(claim, SAID[group.name], _words(found), status, rule)
+
+
+def _flow(group: EdgeGroup) -> Verdict:
+    claim = f"{group.name}: The terms of the gap flow say whether the gap behind v₁ opens or closes"
+    paper = "assumed; a fit of the authors on language models explains nothing"
+    series = [gap_series(row, "12") for row in group.rows[DECAY].values()]
+    agreement = mean_of([one.agreement() for one in series], 0.0, 1.0)
+    fitted = mean_of([one.fitted() for one in series])
+    words = agreement and f"{short(agreement)} of the changes have the sign of the sum"
+    if words and fitted is not None:
+        words += f"; one scale a term explains {short(fitted)} of them"
+    rule = "Share of the intervals in which sum of terms and change of d₁ − d₂ have one sign."
+    return over_seeds(claim, paper, agreement, rule, words=words or None, above=0.5)
 
 
 def _decided_by_decay(group: EdgeGroup) -> Verdict:

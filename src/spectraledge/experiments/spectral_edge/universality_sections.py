@@ -11,6 +11,13 @@ from spectraledge.experiments.spectral_edge.edge_class import (
 )
 from spectraledge.experiments.spectral_edge.edge_runs import LOGITS, EdgeGroup, curve_name
 from spectraledge.experiments.spectral_edge.edge_study import Groups, drawn
+from spectraledge.experiments.spectral_edge.gap_balance import (
+    BALANCE_WORDS,
+    GAPS,
+    balance_class,
+    gap_series,
+    term_shares,
+)
 from spectraledge.report import Section, Table
 
 __all__ = ["universality_sections"]
@@ -28,6 +35,7 @@ def universality_sections(groups: Groups) -> list[Section]:
     return [
         *(_runs_section(group) for group in groups.values()),
         Section("Response of the logits along v₁, over random directions", "", figures),
+        *(_flow_section(group) for group in groups.values()),
     ]
 
 
@@ -44,3 +52,26 @@ def _runs_section(group: EdgeGroup) -> Section:
         "matched control. Turn: angle of v₁ minus that of drift and noise, in degrees."
     )
     return Section(group.name, "", [Table(("run", *NAMES, "class", "margin"), rows, caption)])
+
+
+def _flow_section(group: EdgeGroup) -> Section:
+    rows = []
+    for condition, found in group.rows.items():
+        for seed, row in found.items():
+            shares = (f"{share:.2f}" for share in term_shares(row).values())
+            series = [gap_series(row, gap) for gap in GAPS]
+            told = (f"{value:.2f}" for one in series for value in (one.agreement(), one.fitted()))
+            name, margin = balance_class(row)
+            if name:
+                rows.append((f"{condition}, seed {seed}", *shares, name, f"{margin:.2f}", *told))
+    columns = (
+        "run", "curvature T1", "damping T2", "driving T3", "class", "margin",
+        "signs, d₁ − d₂", "fitted, d₁ − d₂", "signs, d₂ − d₃", "fitted, d₂ − d₃",
+    )  # fmt: skip
+    caption = (
+        "Shares of the terms in the last third. Signs: share of the intervals in which the sum of "
+        "the terms has the sign of the change; one half is chance. Fitted: share of the squared "
+        "changes that one free scale a term explains, adjusted; 0 is chance."
+    )
+    items = [Table(columns, rows, caption)] if rows else []
+    return Section(f"Flow of the gaps, {group.name}", BALANCE_WORDS if rows else "", items)
