@@ -12,6 +12,7 @@ from spectraledge.experiments.spectral_edge.decay_release import STUDY as RELEAS
 from spectraledge.experiments.spectral_edge.edge_class import EdgeNumbers, edge_class
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
+    DENSE,
     DYCK,
     NO_DECAY,
     SHUFFLED,
@@ -78,8 +79,8 @@ def test_studies_with_other_instruments_share_no_run():
     assert not probes & released
 
 
-def planted(flip: Callable[[object], float], shuffled_flips: bool = True) -> Known:
-    """Dyck-1 runs that generalise at `GROKKED` and whose edge flips where a split says."""
+def planted(flip: Callable[[object, int], float], shuffled_flips: bool = True) -> Known:
+    """Dyck-1 runs that generalise at `GROKKED`; flips follow from the split and the cadence."""
     ledger = Ledger()
     for condition, runs in REGIME.conditions().items():
         for spec in runs:
@@ -95,9 +96,10 @@ def _row(spec, condition, flip, shuffled_flips):
         "lost_at": np.full(steps.size, -1),
         "validation_accuracy": np.where(grown, 0.97, 0.87),
     }
-    decays = condition == DECAY or (condition == SHUFFLED and shuffled_flips)
+    decays = condition in (DECAY, DENSE) or (condition == SHUFFLED and shuffled_flips)
     for split in SPLITS:
-        turned = (steps >= flip(split)) & (steps < flip(split) + 300) & decays
+        turns = flip(split, spec.record_every)
+        turned = (steps >= turns) & (steps < turns + 300) & decays
         share = np.where(turned, 0.05, 0.95)
         curves |= {
             curve_name(split, "step"): steps,
@@ -123,23 +125,27 @@ def verdicts(study, known):
     return {v.claim.removeprefix("Dyck-1: "): v for v in page.verdicts if DYCK in v.claim}
 
 
-def window_end(split):
-    return (split.window + 1) * split.stride * REGIME.record_every
+def window_end(split, every=REGIME.record_every):
+    return (split.window + 1) * split.stride * every
 
 
 def test_flips_that_come_with_the_window_are_told_from_those_of_training():
     by_window = verdicts(LIFECYCLE, planted(window_end))
     assert by_window[WITH_THE_WINDOW].status == "holds"
     assert by_window["The flip comes when a run generalises"].status == "fails"
-    by_training = verdicts(LIFECYCLE, planted(lambda split: GROKKED))
+    by_training = verdicts(LIFECYCLE, planted(lambda split, every: GROKKED))
     assert by_training[WITH_THE_WINDOW].status == "fails"
     assert by_training["The flip comes when a run generalises"].status == "holds"
+    as_before = "With snapshots twice as often the flip comes when it came before"
+    assert by_window[as_before].status == "fails"
+    assert by_training[as_before].status == "holds"
 
 
 def test_the_flip_is_the_first_full_window_after_the_gradient():
     group = edge_groups(planted(window_end), "demo")[DYCK]
     for split in SPLITS:
         assert flips(group, split) == [window_end(split)] * len(REGIME.seeds)
+        assert flips(group, split, DENSE) == [window_end(split) / 2] * len(REGIME.seeds)
     assert np.isnan(flips(group, SPLIT, NO_DECAY)).all()
 
 
@@ -161,6 +167,7 @@ def test_declines_end_where_a_run_generalises():
     page = verdicts(GAP, planted(window_end))
     assert page["The gap declines before a run generalises"].status == "holds"
     assert page["It does not decline in runs with no decay"].status == "fails"
+    assert page["It declines as much with snapshots twice as often"].status == "holds"
 
 
 @pytest.mark.parametrize("study", SHARED, ids=lambda s: s.name)

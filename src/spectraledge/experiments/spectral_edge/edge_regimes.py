@@ -19,6 +19,7 @@ from spectraledge.updates import Adam, ClipGradient, Update, WeightDecay
 
 __all__ = [
     "DECAY",
+    "DENSE",
     "DYCK",
     "HELD_OUT",
     "MODULAR",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 DECAY, NO_DECAY, SHUFFLED = "decay", "no decay", "shuffled labels"
+DENSE = "decay, snapshots twice as often"
 DYCK, SCAN, MODULAR = "Dyck-1", "SCAN", "modular addition"
 PHASES = ("pre", "at", "post", "late")
 
@@ -53,6 +55,7 @@ class EdgeRegime:
         published_seed: The one whose numbers the paper gives.
         seeds: All seeds.
         data_seed: Of the split; None for that of the run.
+        dense_steps: Of runs with decay and snapshots twice as often; None for no such runs.
     """
 
     task: Task
@@ -69,6 +72,7 @@ class EdgeRegime:
     published_seed: int
     seeds: tuple[int, ...]
     data_seed: int | None = 0
+    dense_steps: int | None = None
 
     def chain(self, weight_decay: float = 1.0, *after: Update) -> tuple[Update, ...]:
         """Clipping, decay of every parameter, Adam, and what comes after."""
@@ -99,13 +103,22 @@ class EdgeRegime:
         ]
 
     def conditions(self) -> dict[str, list[RunSpec]]:
-        """Runs with decay, without, and with decay on shuffled labels."""
+        """Runs with decay, without, on shuffled labels, and with snapshots twice as often."""
         short = min(self.steps, self.control_steps)
+        dense = {} if self.dense_steps is None else {DENSE: self._dense(self.dense_steps)}
         return {
             DECAY: self.runs(),
             NO_DECAY: self.runs(self.chain(0.0), steps=short),
             SHUFFLED: self.runs(task=ShuffledLabels(self.task), steps=short),
+            **dense,
         }
+
+    def cadence(self, condition: str) -> int:
+        """Steps between two snapshots of the runs of a condition."""
+        return self.record_every // 2 if condition == DENSE else self.record_every
+
+    def _dense(self, steps: int) -> list[RunSpec]:
+        return [replace(run, record_every=self.cadence(DENSE)) for run in self.runs(steps=steps)]
 
 
 HELD_OUT = "validation_accuracy"
@@ -129,6 +142,7 @@ DYCK_PUBLISHED = EdgeRegime(
     metric=HELD_OUT,
     published_seed=42,
     seeds=(42, 137, 2024, 1, 2),
+    dense_steps=1500,
 )
 SCAN_REDUCED = EdgeRegime(
     task=Scan(longest=16),
@@ -188,6 +202,7 @@ SMOKE = replace(
     functional_steps=_at(24, 48, 64, 80),
     seeds=(0, 1),
     published_seed=0,
+    dense_steps=40,
 )
 SCALES: Mapping[Scale, Mapping[str, EdgeRegime]] = MappingProxyType({
     "smoke": {DYCK: SMOKE},
