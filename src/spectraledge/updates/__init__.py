@@ -30,6 +30,7 @@ from spectraledge.updates.project_update import ProjectUpdate
 from spectraledge.updates.ramp_strength import RampStrength, RampStrengthAtEvent
 from spectraledge.updates.random_direction import RandomDirection
 from spectraledge.updates.reference_trajectories import trajectories_from
+from spectraledge.updates.restart_at import RestartAt
 from spectraledge.updates.sgd import SGD
 from spectraledge.updates.truncate_rank import TruncateRank
 from spectraledge.updates.weight_decay import WeightDecay
@@ -65,6 +66,7 @@ __all__ = [
     "RampStrengthAtEvent",
     "RandomBasis",
     "RandomDirection",
+    "RestartAt",
     "ScaleGradient",
     "SingularBasis",
     "State",

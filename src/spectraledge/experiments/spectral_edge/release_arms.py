@@ -14,11 +14,12 @@ from spectraledge.updates import (
     LowRank,
     ProjectUpdate,
     RampStrength,
+    RestartAt,
     Update,
     WeightDecay,
 )
 
-__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "arm_runs"]
+__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "arm_runs", "restarted"]
 
 BASELINE, RELEASED = "decay 1 throughout", "decay 0"
 # The published doses, by the name of the arm.
@@ -26,10 +27,24 @@ PUBLISHED_ARMS = MappingProxyType({
     RELEASED: 0.0, "decay 1/2": 0.5, BASELINE: 1.0, "decay 2": 2.0,
 })  # fmt: skip
 Chain = Callable[[int, int], tuple[Update, ...]]
+ADAM = Adam(beta2=0.98)
 
 
-def _decay(*links: Update) -> tuple[Update, ...]:
-    return (ClipGradient(1.0), *links, Adam(beta2=0.98))
+def restarted(arm: str) -> str:
+    """Name of a published dose with a new optimizer at the step of the change, as published."""
+    return f"{arm}, new optimizer"
+
+
+def _decay(*links: Update, optimizer: Update = ADAM) -> tuple[Update, ...]:
+    return (ClipGradient(1.0), *links, optimizer)
+
+
+def _published(strength: float) -> Chain:
+    def chain(start: int, cadence: int) -> tuple[Update, ...]:
+        decay = RampStrength(WeightDecay(1.0, on="all"), float(start), after=strength)
+        return _decay(decay, optimizer=RestartAt(ADAM, float(start)))
+
+    return chain
 
 
 def _switched(strength: float, duration: float = 0.0) -> Chain:
@@ -77,6 +92,7 @@ ARMS = MappingProxyType({
     "off the edge": _off_edge,
     "along the edge only": _along_edge,
     "low-rank in attention": _low_rank,
+    **{restarted(arm): _published(strength) for arm, strength in PUBLISHED_ARMS.items()},
 })  # fmt: skip
 
 

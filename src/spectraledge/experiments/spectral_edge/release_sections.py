@@ -5,7 +5,7 @@ from __future__ import annotations
 from spectraledge.experiments.row_values import mean_of, share_words, short
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
-from spectraledge.experiments.spectral_edge.release_arms import BASELINE, PUBLISHED_ARMS
+from spectraledge.experiments.spectral_edge.release_arms import BASELINE, PUBLISHED_ARMS, restarted
 from spectraledge.experiments.spectral_edge.release_claims import numbers_of
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION, SPLIT, release_curve
 from spectraledge.report import Figure, Section, Table
@@ -35,13 +35,18 @@ def _end_section(group: EdgeGroup) -> Section:
 
 
 def _curve_section(group: EdgeGroup) -> Section:
-    others = [arm for arm in group.rows if arm not in PUBLISHED_ARMS]
+    new = [restarted(arm) for arm in PUBLISHED_ARMS]
+    others = [arm for arm in group.rows if arm not in (*PUBLISHED_ARMS, *new)]
     figures = [
         figure
-        for arms in (tuple(PUBLISHED_ARMS), (BASELINE, *others))
+        for arms in (tuple(PUBLISHED_ARMS), (BASELINE, *others), tuple(new))
         for figure in _curves(EdgeGroup(group.name, group.regime, {a: group.rows[a] for a in arms}))
     ]
-    return Section("Over training", "The published doses first, then the other arms.", figures)
+    return Section(
+        "Over training",
+        "The published doses, the other arms, and the doses with a new optimizer, as published.",
+        figures,
+    )
 
 
 def _curves(group: EdgeGroup) -> list[Figure]:
