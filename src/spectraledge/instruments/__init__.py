@@ -16,6 +16,7 @@ from spectraledge.instruments.commutator_defect import CommutatorDefect
 from spectraledge.instruments.curvature import Curvature, curvature_of
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
+from spectraledge.instruments.depth_composition import DepthComposition
 from spectraledge.instruments.fourier_structure import FourierStructure
 from spectraledge.instruments.functional_coordinate import FunctionalCoordinate
 from spectraledge.instruments.functional_response import FunctionalResponse
@@ -59,6 +60,7 @@ __all__ = [
     "CurvatureAlignment",
     "DecayGeometry",
     "DefectReading",
+    "DepthComposition",
     "Differentiable",
     "FourierStructure",
     "FunctionalCoordinate",

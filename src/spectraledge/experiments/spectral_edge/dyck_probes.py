@@ -18,6 +18,7 @@ from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     AttentionStructure,
+    DepthComposition,
     FunctionalCoordinate,
     FunctionalResponse,
     PositionalFourier,
@@ -31,6 +32,7 @@ from spectraledge.training import At, Every, RunSpec
 
 __all__ = [
     "ATTENTION",
+    "COMPOSITION",
     "COORDINATE",
     "INSTRUMENTS",
     "PROBE",
@@ -44,7 +46,7 @@ __all__ = [
 
 PROBE, ATTENTION = RepresentationProbe(), AttentionStructure()
 RESPONSE, COORDINATE = FunctionalResponse(), FunctionalCoordinate()
-POSITIONS, EDGE = PositionalFourier(), SpectralEdge()
+POSITIONS, EDGE, COMPOSITION = PositionalFourier(), SpectralEdge(), DepthComposition()
 # The first three are those of the smoke runs.
 PROBED_STEPS = (24, 48, 72, 200, 500, 1000, 1400, 2500, 3900)
 # Short of the runs of `decay_release`, whose rows lack some of the probes.
@@ -56,8 +58,9 @@ INSTRUMENTS: tuple[Measured, ...] = (
     (RESPONSE, At(PROBED_STEPS)),
     (COORDINATE, At(PROBED_STEPS)),
     (POSITIONS, At(PROBED_STEPS)),
+    (COMPOSITION, At(PROBED_STEPS)),
 )
-probe_curve = CurveNames([PROBE, ATTENTION, RESPONSE, COORDINATE, POSITIONS, EDGE])
+probe_curve = CurveNames([PROBE, ATTENTION, RESPONSE, COORDINATE, POSITIONS, EDGE, COMPOSITION])
 
 
 def probe_regime(scale: Scale) -> EdgeRegime:

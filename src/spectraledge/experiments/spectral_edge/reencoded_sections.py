@@ -5,6 +5,7 @@ from __future__ import annotations
 from spectraledge.experiments.row_values import share_words, short
 from spectraledge.experiments.spectral_edge.dyck_probes import (
     ATTENTION,
+    COMPOSITION,
     COORDINATE,
     POSITIONS,
     PROBE,
@@ -14,6 +15,7 @@ from spectraledge.experiments.spectral_edge.dyck_probes import (
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
 from spectraledge.experiments.spectral_edge.reencoded_claims import last_block, probed
+from spectraledge.instruments.depth_composition import READINGS
 from spectraledge.report import Reference, Section, Table
 
 __all__ = ["reencoded_sections"]
@@ -27,7 +29,7 @@ def reencoded_sections(group: EdgeGroup) -> list[Section]:
     """Probes, attention, response, and the coordinate that is found by itself."""
     return [
         _probe_section(group), _attention_section(group), _response_section(group),
-        _coordinate_section(group),
+        _coordinate_section(group), _composition_section(group),
     ]  # fmt: skip
 
 
@@ -110,3 +112,24 @@ def _coordinate_section(group: EdgeGroup) -> Section:
     )
     columns = (f"step {late}", *group.rows)
     return Section("A coordinate without its name", text, [Table(columns, rows)])
+
+
+def _composition_section(group: EdgeGroup) -> Section:
+    late = group.regime.functional_steps["late"]
+    rows = [
+        (
+            f"{output.replace('_', ' ')}, {reading}" if reading else output.replace("_", " "),
+            *(
+                short(group.at(probe_curve(COMPOSITION, output, *filter(None, [reading])), late, c))
+                for c in group.rows
+            ),
+        )
+        for output, declared in COMPOSITION.outputs.items()
+        for reading in (READINGS if declared.axes else ("",))
+    ]
+    text = (
+        "Depth from parts of the input, and parts of the input from the last block. Crossed "
+        "features contain the count of open brackets, which is the depth: their score is 1 "
+        "whatever was trained. Below, the means of the classes of depth."
+    )
+    return Section("Where depth comes from", text, [Table((f"step {late}", *group.rows), rows)])
