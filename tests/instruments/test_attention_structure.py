@@ -165,3 +165,16 @@ def test_errors():
     problem = LookupProblem(torch.ones(1, 2, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"one softmax .* got 0 .* use attention_of"):
         AttentionStructure().measure(Window((start,), problem))
+
+
+def test_a_wave_over_keys_is_found_and_even_attention_has_none():
+    seen = torch.ones(1, T, T, dtype=torch.bool)
+    keys = torch.arange(T).double()
+    wave = (1 + 0.5 * torch.cos(2 * torch.pi * 3 * keys / T)).expand(1, T, T)
+    found = attention_measures(pattern(wave, seen), torch.ones(1, T, dtype=torch.bool))
+    assert found["wave"].item() == 3
+    # Everything beside even attention is this wave.
+    assert found["wave_share"].item() == pytest.approx(1, rel=1e-9)
+    even = attention_measures(pattern(torch.ones(1, T, T)), torch.ones(1, T, dtype=torch.bool))
+    assert even["wave"].isnan()
+    assert even["wave_share"].isnan()

@@ -21,12 +21,15 @@ __all__ = ["AttentionStructure", "attention_measures", "labelled_queries"]
 
 AXES = ("attention", "head")
 RECENT = 3
+EVEN = 1e-12
 Heads = Float64[Tensor, " H"]
 MEASURES = {
     "entropy": ("entropy of a query's attention, mean over queries", "nat"),
     "counting": ("KL of the mean row of a position to even attention, mean over t >= 1", "nat"),
     "local": ("attention of a query to its own position", "1"),
     "recent": ("attention of a query to its own and the two positions before", "1"),
+    "wave_share": ("share of one frequency over keys in what the mean row adds to even", "1"),
+    "wave": ("that frequency, in periods over the keys", "1"),
 }
 
 
@@ -46,7 +49,9 @@ def attention_measures(
 
     Returns:
         ``(H,)`` for each measure: ``entropy`` in [0, ln K] nat, ``counting`` in [0, ln K] nat,
-        ``local`` and ``recent`` in [0, 1] (NaN where queries and keys are of different rows), and
+        ``local`` and ``recent`` in [0, 1] (NaN where queries and keys are of different rows),
+        ``wave_share`` in (0, 1] and ``wave`` in 1 … K/2, the largest of ``|rfft|²`` over keys of
+        the mean row minus that of even attention (NaN for attention that is even to 1e-12), and
         ``uniform_entropy`` (), the entropy of even attention on the same queries, which is as large
         as any can be. NaN if no query counts.
 
@@ -68,6 +73,7 @@ def attention_measures(
     return {
         "entropy": mean,
         "uniform_entropy": (visible.log() * share).sum(),
+        **_waves(weights, even, share),
         "counting": _counting(weights, even, counted.double()),
         "local": torch.einsum("bhq,bq->h", _recent(weights, 1), share),
         "recent": torch.einsum("bhq,bq->h", _recent(weights, RECENT), share),
@@ -82,6 +88,18 @@ def _counting(weights: Tensor, even: Tensor, counted: Tensor) -> Heads:
     divergence = torch.special.xlogy(row, (row / flat).where(flat > 0, 1.0)).sum(-1)
     later = torch.arange(len(times)) >= 1
     return divergence[:, later & (times > 0)].mean(-1)
+
+
+def _waves(weights: Tensor, even: Tensor, share: Tensor) -> dict[str, Heads]:
+    """The frequency over keys that the mean row has beside even attention."""
+    row = torch.einsum("bhqk,bq->hk", weights, share) - torch.einsum("bqk,bq->k", even, share)
+    power = torch.fft.rfft(row).abs().square()[:, 1:]
+    total = power.sum(-1, keepdim=True)
+    # Weights sum to 1 to 1e-16 each; below this the row is even but for rounding.
+    shares = power / torch.where(total.sqrt() > EVEN, total, torch.nan)
+    largest = shares.amax(-1)
+    place = shares.nan_to_num(nan=0.0).argmax(-1).double() + 1
+    return {"wave_share": largest, "wave": place.where(largest.isfinite(), torch.nan)}
 
 
 def _recent(weights: Tensor, count: int) -> Tensor:
