@@ -19,6 +19,7 @@ from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     Ablation,
+    FunctionalCoordinate,
     FunctionalResponse,
     GapFlow,
     Instrument,
@@ -36,6 +37,7 @@ from spectraledge.training import At, Every, RunSpec
 __all__ = [
     "ABLATION",
     "COARSE_EDGE",
+    "COORDINATE",
     "CURVES",
     "EDGE",
     "GAP_FLOW",
@@ -66,7 +68,7 @@ SPLITS: tuple[UpdateDecomposition, ...] = (
 ABLATION, CURVES, LOGITS = Ablation(), PerturbationCurve(points=17), LogitResponse()
 PUBLISHED_CURVES = PerturbationCurve(steps="published", curvature="published")
 RESPONSE = FunctionalResponse(seeds=1)
-GAP_FLOW = GapFlow()
+GAP_FLOW, COORDINATE = GapFlow(), FunctionalCoordinate(rows=2000, count=8)
 # Published steps, and some late ones: single snapshots scatter. The first four are smoke's.
 FUNCTIONAL_STEPS = (
     24, 48, 64, 80, 200, 500, 1400, 2000, 2400, 3000, 3900, 4500, 5000, 9500,
@@ -74,7 +76,9 @@ FUNCTIONAL_STEPS = (
 _LIVE: tuple[Instrument, ...] = (
     EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS, GAP_FLOW,
 )  # fmt: skip
-_FUNCTIONAL: tuple[Instrument, ...] = (ABLATION, CURVES, PUBLISHED_CURVES, LOGITS, RESPONSE)
+_FUNCTIONAL: tuple[Instrument, ...] = (
+    ABLATION, CURVES, PUBLISHED_CURVES, LOGITS, RESPONSE, COORDINATE,
+)  # fmt: skip
 # Whatever is recorded is measured: the cadence of the records is that of the regime.
 INSTRUMENTS: tuple[Measured, ...] = (
     *((instrument, Every(1)) for instrument in _LIVE),

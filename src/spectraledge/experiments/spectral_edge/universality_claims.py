@@ -14,7 +14,7 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     NO_DECAY,
     SCAN,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import COORDINATE, EdgeGroup, curve_name
 from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups, over_seeds
 from spectraledge.experiments.spectral_edge.gap_balance import (
     BALANCE_WORDS,
@@ -44,6 +44,7 @@ def universality_claims(groups: Groups) -> list[Verdict]:
         *(_decided_by_decay(group) for group in groups.values()),
         *(_balance(group) for name, group in groups.items() if name in PAPER),
         *(_flow(group) for group in groups.values()),
+        *(_coordinate(group) for name, group in groups.items() if name in (DYCK, MODULAR)),
     ]
 
 
@@ -106,3 +107,26 @@ def _decided_by_decay(group: EdgeGroup) -> Verdict:
     words = f"without decay: {_words([b for _, b in told])}; {same} of {len(told)} the same"
     status = "holds" if same == len(told) else "fails" if not same else "undecided"
     return Verdict(claim, "set by task and capacity", words, status, rule)
+
+
+def _coordinate(group: EdgeGroup) -> Verdict:
+    late = group.regime.functional_steps["late"]
+    block = f"blocks.{getattr(group.regime.model, 'layers', 1) - 1}"
+    paper = "not searched: the coordinate is given"
+    if group.name == MODULAR:
+        waves = group.at(curve_name(COORDINATE, "frequencies", block), late)
+        return over_seeds(
+            f"{group.name}: What the output reads is a few waves of the sum, found without knowing",
+            paper, waves,
+            "Of 48 frequencies over the sum, how many hold 80 % of the energy of eight coordinates "
+            f"of the last block, step {late}.",
+            below=12.0,
+        )  # fmt: skip
+    score = group.at(curve_name(COORDINATE, "joint_label_score", block), late)
+    return over_seeds(
+        f"{group.name}: What the output reads is the depth, found without knowing",
+        paper,
+        score,
+        f"R² of the depth, linear in eight coordinates of the last block, step {late}.",
+        above=0.9,
+    )
