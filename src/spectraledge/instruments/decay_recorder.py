@@ -1,0 +1,97 @@
+"""What a PyTorch optimizer's decoupled weight decay does to the weights, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectraledge.snapshots import Layout
+
+__all__ = ["DecayRecorder"]
+
+# Optimizers that shrink weights by lr · weight_decay and have no flag that says so.
+DECOUPLED = ("Muon", "Adafactor")
+
+
+class DecayRecorder:
+    """Sums the displacement by weight decay, ``−Σ_t lr_t ω θ_t``, exactly, before every step.
+
+    It hooks into the optimizer, so that schedules, parameter groups without decay and steps that a
+    gradient scaler leaves out are what they are. The optimizer's numbers are only read.
+
+    Args:
+        model: The module that is trained.
+        optimizer: Of its parameters, with decoupled decay (AdamW, Muon, Adafactor, or Adam with
+            ``decoupled_weight_decay``), or without any.
+        names: Parameters to record; those of the model that the optimizer does not have stand
+            still.
+
+    Raises:
+        ValueError: For weight decay inside the gradient, which has no part of its own: what it
+            does passes through moments and preconditioner.
+
+    Cost: one addition of the recorded parameters a step, and as many float64 numbers.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = nn.init.ones_(model.weight)
+        >>> optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+        >>> recorder = DecayRecorder(model, optimizer, ["weight"])
+        >>> model(torch.zeros(1, 2)).sum().backward()
+        >>> optimizer.step()
+        >>> recorder.take()
+        tensor([[-0.0500, -0.0500]], dtype=torch.float64)
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, names: Iterable[str]
+    ) -> None:
+        self._layout = Layout.of(model)
+        parameters = dict(model.named_parameters())
+        self._names = {id(parameters[name]): name for name in names}
+        self._sums = {
+            name: torch.zeros_like(parameters[name], dtype=torch.float64)
+            for name in self._names.values()
+        }
+        for group in optimizer.param_groups:
+            _check_decoupled(optimizer, group)
+        self._hook = optimizer.register_step_pre_hook(self._add)
+
+    @torch.no_grad()
+    def _add(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        for group in optimizer.param_groups:
+            _check_decoupled(optimizer, group)
+            rate = float(group["lr"]) * float(group.get("weight_decay", 0.0))
+            for parameter in group["params"]:
+                name = self._names.get(id(parameter))
+                # The optimizers leave out parameters without a gradient, decay and all.
+                if name is not None and rate and parameter.grad is not None:
+                    self._sums[name].add_(parameter.detach().double(), alpha=-rate)
+
+    def take(self) -> Tensor:
+        """The displacement since the last call, ``(1, P)``; NaN in parameters not recorded."""
+        unknown = torch.full((1, self._layout.size), torch.nan, dtype=torch.float64)
+        for name, total in self._sums.items():
+            unknown[0, self._layout.span(name)] = total.flatten().cpu()
+            total.zero_()
+        return unknown
+
+    def remove(self) -> None:
+        """Leave the optimizer as it was."""
+        self._hook.remove()
+
+
+def _check_decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+    kind = type(optimizer).__name__
+    if not group.get("weight_decay", 0.0):
+        return
+    if group.get("decoupled_weight_decay", False) or kind in DECOUPLED:
+        return
+    raise ValueError(
+        f"DecayRecorder: expected decoupled weight decay, got {kind} with weight_decay="
+        f"{group['weight_decay']} inside the gradient, whose part of a step is not defined; use "
+        "torch.optim.AdamW, or leave optimizer out of the Probe"
+    )

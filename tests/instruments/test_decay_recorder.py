@@ -1,0 +1,129 @@
+"""Decay of PyTorch optimizers, recorded while they train, against what it is by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from spectraledge.instruments import Probe, SpectralEdge, UpdateDecomposition
+from spectraledge.instruments.decay_recorder import DecayRecorder
+from spectraledge.snapshots import flatten_parameters
+
+
+def encoder():
+    torch.manual_seed(0)
+    return nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0)
+
+
+def loop(model, optimizer, steps, each=lambda step: None, scheduler=None):
+    chance = torch.Generator().manual_seed(1)
+    for step in range(steps):
+        each(step)
+        optimizer.zero_grad()
+        model(
+            torch.randn(5, 3, 8, generator=chance).to(next(model.parameters()))
+        ).square().mean().backward()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+    each(steps)
+
+
+def groups(model):
+    decays = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return [{"params": decays, "weight_decay": 0.5}, {"params": others, "weight_decay": 0.0}]
+
+
+def test_schedules_and_groups_are_what_they_are():
+    model = encoder().double()
+    optimizer = torch.optim.AdamW(groups(model), lr=1e-2)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    names = [name for name, _ in model.named_parameters()]
+    recorder = DecayRecorder(model, optimizer, names)
+    expected = torch.zeros_like(flatten_parameters(model))
+    weights = torch.cat([
+        torch.full((p.numel(),), 0.5 if p.ndim > 1 else 0.0).double() for p in model.parameters()
+    ])  # fmt: skip
+
+    def before(step):
+        if step < 6:
+            expected.sub_(scheduler.get_last_lr()[0] * weights * flatten_parameters(model))
+
+    loop(model, optimizer, 6, before, scheduler)
+    # Six sums of float64 numbers.
+    torch.testing.assert_close(recorder.take()[0], expected, rtol=1e-13, atol=1e-16)
+    assert (recorder.take() == 0).all()
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Muon", "Adafactor"])
+def test_without_a_gradient_everything_is_decay(name):
+    model = nn.Linear(6, 4, bias=False).double()
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=1e-2, weight_decay=0.3)
+    recorder = DecayRecorder(model, optimizer, ["weight"])
+    start = flatten_parameters(model)
+    for _ in range(5):
+        model.weight.grad = torch.zeros_like(model.weight)
+        optimizer.step()
+    moved = flatten_parameters(model) - start
+    assert moved.norm() > 0
+    # AdamW multiplies by 1 - lr ω where this adds -lr ω θ: roundings of float64.
+    torch.testing.assert_close(recorder.take()[0], moved, rtol=1e-12, atol=1e-15)
+
+
+def test_a_step_that_is_left_out_decays_nothing():
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    recorder = DecayRecorder(model, optimizer, ["weight"])
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(model(torch.full((1, 3), torch.inf)).sum()).backward()
+    scaler.step(optimizer)
+    assert (recorder.take()[0, :6] == 0).all()
+    # Parameters without a gradient stand still, and the optimizer leaves out their decay.
+    optimizer.zero_grad()
+    optimizer.step()
+    assert (recorder.take()[0, :6] == 0).all()
+
+
+def test_a_probe_with_the_optimizer_splits_the_edge():
+    model = encoder()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1.0)
+    split = UpdateDecomposition(window=3, components=2)
+    probe = Probe(model, [split, SpectralEdge(window=3)], every=4, optimizer=optimizer)
+    loop(model, optimizer, 24, probe.step)
+    reading = probe.readings["update_decomposition(window=3, components=2)"]
+    assert len(reading["step"]) == 7
+    shares = torch.from_numpy(reading["interval_share"][1:])
+    torch.testing.assert_close(shares.sum(1), torch.ones(6).double())
+    assert (shares[:, 1] != 0).all()
+    assert (shares[:, 2] == 0).all()
+    # lr ω N = 0.04: the trapezoid is off by its square over 12 and by what the gradient bends.
+    assert (reading["trapezoid_error"][1:] < 0.05).all()
+    energy = torch.from_numpy(reading["energy_share"][3:])
+    torch.testing.assert_close(energy.sum(1), torch.ones(4, 2).double())
+
+
+def test_a_probe_with_the_optimizer_disturbs_nothing():
+    def trained(watched):
+        model = encoder()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1.0)
+        each = lambda step: None  # noqa: E731
+        if watched:
+            each = Probe(model, [UpdateDecomposition()], every=3, optimizer=optimizer).step
+        loop(model, optimizer, 9, each)
+        return flatten_parameters(model)
+
+    assert torch.equal(trained(False), trained(True))
+
+
+def test_decay_inside_the_gradient_has_no_part():
+    model = nn.Linear(3, 2)
+    for make in (torch.optim.Adam, torch.optim.SGD):
+        optimizer = make(model.parameters(), lr=0.1, weight_decay=0.1)
+        with pytest.raises(ValueError, match=r"got \w+ with weight_decay=0.1 inside the gradient"):
+            DecayRecorder(model, optimizer, ["weight"])
+        DecayRecorder(model, make(model.parameters(), lr=0.1), ["weight"])
+    flagged = torch.optim.Adam(
+        model.parameters(), lr=0.1, weight_decay=0.1, decoupled_weight_decay=True
+    )
+    DecayRecorder(model, flagged, ["weight"]).remove()
+    assert not flagged._optimizer_step_pre_hooks
