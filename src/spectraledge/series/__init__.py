@@ -11,6 +11,7 @@ from spectraledge.series.boundary import (
 from spectraledge.series.boundary_difference import boundary_difference
 from spectraledge.series.change_point import ChangePoint
 from spectraledge.series.comparisons import benjamini_hochberg, holm, simultaneous_confidence
+from spectraledge.series.decay_driven import decay_driven_alarm, decay_driven_windows
 from spectraledge.series.detection import (
     AlarmOutcomes,
     Auroc,
@@ -98,6 +99,8 @@ __all__ = [
     "choose_rule",
     "choose_threshold",
     "count_crossings",
+    "decay_driven_alarm",
+    "decay_driven_windows",
     "detection_rates",
     "exponent_interval",
     "first_held",

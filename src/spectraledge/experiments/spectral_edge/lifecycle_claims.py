@@ -9,6 +9,7 @@ import numpy as np
 
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
+from spectraledge.experiments.spectral_edge.edge_alarms import alarm_claim
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
     DENSE,
@@ -46,7 +47,7 @@ def lifecycle_claims(groups: Groups) -> list[Verdict]:
         found += [
             _driven_before(group), _driven_at(group), _flips_with_the_window(group),
             _flips_with_generalisation(group), _shuffled(group), _dominated_before(group),
-            _opposed(group), _lasting(group), _trapezoid(group),
+            _opposed(group), _lasting(group), _trapezoid(group), alarm_claim(group),
         ]  # fmt: skip
         if DENSE in group.rows:
             found.append(_dense(group))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spectraledge.experiments.row_values import share_words
+from spectraledge.experiments.spectral_edge.edge_alarms import alarm_section
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY
 from spectraledge.experiments.spectral_edge.edge_runs import (
     SPLIT,
@@ -26,7 +27,8 @@ SHARE = (-0.03, 1.03)
 
 def lifecycle_sections(groups: Groups) -> list[Section]:
     """One section a task, and the windows."""
-    return [*(_task_section(group) for group in groups.values()), _window_section(groups)]
+    tasks = [_task_section(group) for group in groups.values()]
+    return [*tasks, _window_section(groups), alarm_section(groups)]
 
 
 def _task_section(group: EdgeGroup) -> Section:
