@@ -23,6 +23,7 @@ from spectraledge.training import RunSpec
 
 __all__ = [
     "BAND",
+    "NOT_RUN",
     "PROVENANCE",
     "RULE",
     "answer_words",
@@ -39,6 +40,7 @@ Array = NDArray[Any]
 PROVENANCE = ("runs", "wanted", "known", "failed", "seeds", "steps", "taken on average", "hours")
 Rows = Mapping[int, Row]
 
+NOT_RUN = "not run yet"
 RULE = (
     f"Generalised: validation accuracy at least {GENERALISED.threshold:g}, held for "
     f"{GENERALISED.patience} records."
@@ -75,7 +77,7 @@ def time_words(times: Times | None, horizon: int) -> str:
         Such as ``7 of 8, 1200 [900, 1600] steps``.
     """
     if times is None:
-        return "not run yet"
+        return NOT_RUN
     mean = str(restricted_mean(times, horizon)).partition(" (")[0]
     return f"{int(times.observed.sum())} of {times.count}, {mean} steps"
 
@@ -198,8 +200,11 @@ def answer_words(verdicts: Sequence[Verdict], anything: bool) -> str:
     if not anything:
         return "Nothing was run yet."
     words = {"holds": "These hold", "fails": "These fail", "undecided": "Undecided"}
-    return " ".join(
+    told = [verdict for verdict in verdicts if verdict.observed != NOT_RUN]
+    sentences = [
         f"{start}: {'; '.join(claims)}."
         for status, start in words.items()
-        if (claims := [verdict.claim for verdict in verdicts if verdict.status == status])
-    )
+        if (claims := [verdict.claim for verdict in told if verdict.status == status])
+    ]
+    waiting = len(verdicts) - len(told)
+    return " ".join([*sentences, f"{waiting} wait for runs."] if waiting else sentences)

@@ -20,6 +20,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     BAND,
+    NOT_RUN,
     PROVENANCE,
     answer_words,
     provenance_row,
@@ -34,7 +35,6 @@ from spectraledge.training import RunSpec
 __all__ = ["NOT_RUN", "EdgeStudy", "Groups", "drawn", "over_seeds", "regime_words"]
 
 Groups = Mapping[str, EdgeGroup]
-NOT_RUN = "not run yet"
 
 
 class EdgeStudy(Study):

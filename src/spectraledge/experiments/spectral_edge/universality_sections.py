@@ -33,9 +33,9 @@ def universality_sections(groups: Groups) -> list[Section]:
         for figure in drawn(group, curve_name(LOGITS, "gamma", "v1"), "γ of v₁", "γ", log=True)
     ]
     return [
-        *(_runs_section(group) for group in groups.values()),
+        *(_runs_section(group) for group in groups.values() if group.known()),
         Section("Response of the logits along v₁, over random directions", "", figures),
-        *(_flow_section(group) for group in groups.values()),
+        *(section for group in groups.values() for section in _flow_section(group)),
     ]
 
 
@@ -54,7 +54,7 @@ def _runs_section(group: EdgeGroup) -> Section:
     return Section(group.name, "", [Table(("run", *NAMES, "class", "margin"), rows, caption)])
 
 
-def _flow_section(group: EdgeGroup) -> Section:
+def _flow_section(group: EdgeGroup) -> list[Section]:
     rows = []
     for condition, found in group.rows.items():
         for seed, row in found.items():
@@ -73,5 +73,5 @@ def _flow_section(group: EdgeGroup) -> Section:
         "the terms has the sign of the change; one half is chance. Fitted: share of the squared "
         "changes that one free scale a term explains, adjusted; 0 is chance."
     )
-    items = [Table(columns, rows, caption)] if rows else []
-    return Section(f"Flow of the gaps, {group.name}", BALANCE_WORDS if rows else "", items)
+    title = f"Flow of the gaps, {group.name}"
+    return [Section(title, BALANCE_WORDS, [Table(columns, rows, caption)])] if rows else []
