@@ -28,6 +28,7 @@ from spectraledge.updates import (
 __all__ = [
     "AFTER_ADAM",
     "AMPLIFIED",
+    "AMPLIFIED_OTHER",
     "CHAINS",
     "CONTROLS",
     "DECAY_INSIDE",
@@ -41,6 +42,7 @@ __all__ = [
     "RANDOM_WHOLE",
     "SCALED",
     "dose",
+    "other_batches",
     "random_dose",
 ]
 
@@ -62,12 +64,17 @@ def random_dose(strength: float) -> str:
     return f"random, s = {strength:g}"
 
 
-PRIMARY = dose(STRENGTH)
+def other_batches(strength: float) -> str:
+    """Name of the arm of suppression on a basis from other batches, as published."""
+    return f"other batches, s = {strength:g}"
+
+
+PRIMARY, OTHER_BATCHES = dose(STRENGTH), other_batches(STRENGTH)
+AMPLIFIED_OTHER = "other batches, inside × 4"
 RANDOM, RANDOM_WHOLE = random_dose(STRENGTH), random_dose(1.0)
 RANDOM_MATCHED = "random in attention, s = 0.75"
 AMPLIFIED, SCALED = "inside × 4", "everything × 1/4"
 OWN_PAST, INITIAL = "own past, s = 0.75", "initial weights, s = 0.75"
-OTHER_BATCHES = "other batches, s = 0.75"
 AFTER_ADAM, DECAY_INSIDE = "after Adam, s = 0.75", "decay inside only"
 
 
@@ -134,4 +141,6 @@ CHAINS: Chains = MappingProxyType(
     {dose(strength): _suppress(_trajectory, strength) for strength in DOSES}
     | dict(CONTROLS)
     | {random_dose(strength): _suppress(_random, strength) for strength in DOSES}
+    | {other_batches(strength): _suppress(_other_batches, strength) for strength in DOSES[:2]}
+    | {AMPLIFIED_OTHER: _on_gradient(lambda p: BoostParallel(_other_batches(p), 4.0))}
 )

@@ -19,6 +19,7 @@ from spectraledge.experiments.execution_subspace.intervention_effects import (
 from spectraledge.experiments.execution_subspace.suppression_arms import (
     AFTER_ADAM,
     AMPLIFIED,
+    AMPLIFIED_OTHER,
     DOSES,
     OTHER_BATCHES,
     PRIMARY,
@@ -27,6 +28,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     RANDOM_WHOLE,
     SCALED,
     dose,
+    other_batches,
 )
 from spectraledge.experiments.gather import decide
 from spectraledge.experiments.row_values import (
@@ -78,6 +80,7 @@ def suppression_verdicts(cells: Cells, found: Mapping[str, Delays], budget: int)
         _scaling(found.get(SCALED)),
         _after_adam(found.get(AFTER_ADAM)),
         _same_batches(cells, found, budget),
+        _published_protocol(cells, found, budget),
     ]
 
 
@@ -147,9 +150,37 @@ def _same_batches(cells: Cells, found: Mapping[str, Delays], budget: int) -> Ver
         f"basis from other batches {short(other.interval())} steps; from the same ones "
         f"{short(between.interval())} more",
         decide(between.interval(), above=0.0),
-        "s = 0.75; holds if the 95 % interval of the paired difference is above 0. The basis is "
-        "of a run with the same weights and split whose batches go through the training set epoch "
-        "by epoch.",
+        "s = 0.75; holds if the 95 % interval of the paired difference is above 0. The other basis "
+        "is of a run with the same weights and split that goes through its data epoch by epoch.",
+    )
+
+
+def _published_protocol(cells: Cells, found: Mapping[str, Delays], budget: int) -> Verdict:
+    claim = "On a basis from other batches, as published, it is suppression that delays"
+    paper = "+70, +250 to 333, +850 at s = 0.25, 0.5, 0.75"
+    amplified = found.get(AMPLIFIED_OTHER)
+    between = delays_of(cells, OTHER_BATCHES, budget, AMPLIFIED_OTHER)
+    if amplified is None or between is None:
+        return Verdict(claim, paper, NOT_RUN, "undecided")
+    doses = ", ".join(
+        short(delay.interval())
+        for strength in DOSES
+        if (delay := found.get(other_batches(strength))) is not None
+    )
+    rest, alone = between.interval(EQUIVALENCE), amplified.interval()
+    status: Status = "undecided"
+    if alone.lower > 0 and -MARGIN < rest.centre < MARGIN:
+        status = "fails"
+    elif rest.lower > 0 and alone.upper < MARGIN:
+        status = "holds"
+    return Verdict(
+        claim,
+        paper,
+        f"{doses} steps; amplification of the inside alone {short(alone)}; suppression beyond "
+        f"amplification {short(rest)}",
+        status,
+        "Fails if amplification alone delays, its 95 % interval being above 0, and suppression by "
+        "no more than 50 steps beyond, on average; holds if only suppression does.",
     )
 
 

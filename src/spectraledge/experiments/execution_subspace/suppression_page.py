@@ -45,6 +45,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     RANDOM_WHOLE,
     SCALED,
     dose,
+    other_batches,
     random_dose,
 )
 from spectraledge.experiments.execution_subspace.suppression_claims import (
@@ -60,6 +61,7 @@ from spectraledge.report import Axes, Curve, Figure, Page, Reference, Section, c
 __all__ = ["suppression_page"]
 
 TRAJECTORY, PAPER, RANDOMLY = "trajectory basis", "published means", "random basis"
+OTHERS = "basis of other batches"
 # Arms whose curves are shown; the table has all.
 DOSED = (BASELINE, *(dose(s) for s in DOSES))
 EXPLAINING = (BASELINE, PRIMARY, AMPLIFIED, SCALED, RANDOM, RANDOM_MATCHED, RANDOM_WHOLE)
@@ -162,6 +164,7 @@ def _dose_figure(operation: str, arms: Arms, budget: int) -> Figure | None:
     """Step of grokking relative to the ordinary run of the seed, over the strength."""
     lines = {
         TRAJECTORY: {0.0: BASELINE} | {s: dose(s) for s in DOSES},
+        OTHERS: {0.0: BASELINE} | {s: other_batches(s) for s in DOSES if s < 1},
         RANDOMLY: {0.0: BASELINE} | {s: random_dose(s) for s in DOSES},
         RANDOM_MATCHED.partition(",")[0]: {0.0: BASELINE, 0.75: RANDOM_MATCHED},
         AMPLIFIED: {0.0: BASELINE, 0.75: AMPLIFIED},
