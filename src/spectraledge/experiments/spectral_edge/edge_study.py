@@ -52,12 +52,12 @@ class EdgeStudy(Study):
         """Claims, figures and tables, and what was run."""
         groups = edge_groups(known, scale)
         verdicts = scaled_verdicts(self.claims(groups), scale)
-        anything = any(group.known() for group in groups.values())
+        there = {name: group for name, group in groups.items() if group.known()}
         return Page(
             title=self.title,
-            summary=f"{answer_words(verdicts, anything)}\n\n{self.explained}",
+            summary=f"{answer_words(verdicts, bool(there))}\n\n{self.explained}",
             verdicts=verdicts,
-            sections=[*self.sections(groups), _provenance(known, scale)],
+            sections=[*self.sections(there), _provenance(known, scale)],
         )
 
     @abstractmethod
@@ -66,7 +66,7 @@ class EdgeStudy(Study):
 
     @abstractmethod
     def sections(self, groups: Groups) -> list[Section]:
-        """Figures and tables."""
+        """Figures and tables of tasks of which runs are known."""
 
 
 def over_seeds(

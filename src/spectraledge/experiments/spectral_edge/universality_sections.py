@@ -33,7 +33,7 @@ def universality_sections(groups: Groups) -> list[Section]:
         for figure in drawn(group, curve_name(LOGITS, "gamma", "v1"), "γ of v₁", "γ", log=True)
     ]
     return [
-        *(_runs_section(group) for group in groups.values() if group.known()),
+        *(_runs_section(group) for group in groups.values()),
         Section("Response of the logits along v₁, over random directions", "", figures),
         *(section for group in groups.values() for section in _flow_section(group)),
     ]
