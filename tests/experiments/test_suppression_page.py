@@ -17,7 +17,9 @@ from spectraledge.experiments.execution_subspace.interventions import (
 from spectraledge.experiments.execution_subspace.regimes import REDUCED, UNTIL
 from spectraledge.experiments.execution_subspace.suppression_arms import (
     AMPLIFIED,
+    AMPLIFIED_OTHER,
     CHAINS,
+    OTHER_BATCHES,
     PRIMARY,
     dose,
 )
@@ -51,6 +53,24 @@ def amplification(arm, seed):
     if arm == AMPLIFIED:
         step += 800
     return step, 0.05 if "s = 1" in arm else 1.0
+
+
+def other_batches(later):
+    """Suppression on a basis of other batches delays by 400, amplification by as much as given."""
+
+    def rule(arm, seed):
+        step, train = published("no intervention" if arm == AMPLIFIED else arm, seed)
+        step = (
+            None
+            if step is None
+            else step + {OTHER_BATCHES: 400, AMPLIFIED_OTHER: later}.get(arm, 0)
+        )
+        return step, train
+
+    return rule
+
+
+ALIKE, ALONE, NEITHER = other_batches(400), other_batches(0), other_batches(-900)
 
 
 def nothing(arm, seed):
@@ -87,6 +107,14 @@ def test_the_published_reading_is_found_where_it_was_planted():
 def test_amplification_and_lost_memorisation_are_found_where_they_were_planted():
     assert statuses(demo(amplification))[5:7] == ["fails", "fails"]
     assert statuses(demo(amplification))[:5] == ["holds"] * 5
+
+
+def test_the_published_protocol_is_told_apart_as_the_other_one():
+    assert statuses(demo(ALIKE))[-1] == "fails"
+    assert statuses(demo(ALONE))[-1] == "holds"
+    # Suppression delays and amplification hastens: both act, and nothing is said of either.
+    assert statuses(demo(NEITHER))[-1] == "holds"
+    assert statuses(demo(nothing))[-1] == "undecided"
 
 
 def test_no_effect_is_no_support():

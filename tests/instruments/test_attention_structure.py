@@ -178,3 +178,10 @@ def test_a_wave_over_keys_is_found_and_even_attention_has_none():
     even = attention_measures(pattern(torch.ones(1, T, T)), torch.ones(1, T, dtype=torch.bool))
     assert even["wave"].isnan()
     assert even["wave_share"].isnan()
+
+
+def test_one_key_has_no_wave():
+    one = torch.ones(1, 1, 1, dtype=torch.bool)
+    found = attention_measures(pattern(torch.ones(1, 1, 1), one), torch.ones(1, 1).bool())
+    assert found["wave"].isnan()
+    assert found["entropy"].item() == 0

@@ -127,3 +127,43 @@ def test_decay_inside_the_gradient_has_no_part():
     )
     DecayRecorder(model, flagged, ["weight"]).remove()
     assert not flagged._optimizer_step_pre_hooks
+    assert not flagged._optimizer_step_post_hooks
+
+
+def test_a_closure_makes_the_gradient_inside_of_the_step():
+    model = nn.Linear(3, 2, bias=False).double()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    recorder = DecayRecorder(model, optimizer, ["weight"])
+    start = flatten_parameters(model)
+
+    def closure():
+        loss = (0 * model(torch.ones(1, 3).double())).sum()
+        loss.backward()
+        return loss
+
+    optimizer.zero_grad()
+    optimizer.step(closure)
+    moved = flatten_parameters(model) - start
+    assert moved.norm() > 0
+    torch.testing.assert_close(recorder.take()[0], moved, rtol=1e-12, atol=1e-15)
+
+
+def test_a_fused_optimizer_that_its_scaler_holds_back_decays_nothing():
+    model = nn.Linear(3, 2, bias=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5, fused=True)
+    recorder = DecayRecorder(model, optimizer, ["weight"])
+    scaler = torch.amp.GradScaler("cpu")
+    start = flatten_parameters(model)
+    scaler.scale(model(torch.full((1, 3), torch.inf)).sum()).backward()
+    scaler.step(optimizer)
+    assert torch.equal(flatten_parameters(model), start)
+    assert (recorder.take() == 0).all()
+
+
+def test_only_the_optimizers_of_torch_are_known_by_their_class():
+    class Adafactor(torch.optim.SGD):
+        """Another library's, whose decay is something else."""
+
+    model = nn.Linear(3, 2)
+    with pytest.raises(ValueError, match="got Adafactor"):
+        DecayRecorder(model, Adafactor(model.parameters(), lr=0.1, weight_decay=0.1), ["weight"])

@@ -269,3 +269,13 @@ def test_a_sketched_split_is_the_split_of_sketches():
             torch.testing.assert_close(
                 reading[name], expected, rtol=1e-10, atol=1e-10, equal_nan=True
             )
+
+
+def test_a_sketch_that_leaves_out_snapshots_is_an_error():
+    *_, snapshots = random_path()
+    split = UpdateDecomposition(window=3, kinds=("query",), sketch=64)
+    observer = Observer([(split, lambda step: step % 200 == 0)])
+    observer.observe(snapshots[0])
+    observer.observe(snapshots[1])
+    with pytest.raises(ValueError, match="measure every snapshot with a sketch, got steps 0 and 2"):
+        observer.observe(snapshots[2])

@@ -93,6 +93,8 @@ def _counting(weights: Tensor, even: Tensor, counted: Tensor) -> Heads:
 def _waves(weights: Tensor, even: Tensor, share: Tensor) -> dict[str, Heads]:
     """The frequency over keys that the mean row has beside even attention."""
     row = torch.einsum("bhqk,bq->hk", weights, share) - torch.einsum("bqk,bq->k", even, share)
+    if row.shape[-1] < 2:
+        return dict.fromkeys(("wave_share", "wave"), torch.full_like(row[:, 0], torch.nan))
     power = torch.fft.rfft(row).abs().square()[:, 1:]
     total = power.sum(-1, keepdim=True)
     # Weights sum to 1 to 1e-16 each; below this the row is even but for rounding.

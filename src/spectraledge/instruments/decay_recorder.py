@@ -12,15 +12,18 @@ from spectraledge.snapshots import Layout
 
 __all__ = ["DecayRecorder"]
 
-# Optimizers that shrink weights by lr · weight_decay and have no flag that says so.
-DECOUPLED = ("Muon", "Adafactor")
+# Optimizers that shrink weights by lr · weight_decay and have no flag that says so. Others of the
+# same names, as of the transformers library, do not.
+DECOUPLED = tuple(
+    getattr(torch.optim, name) for name in ("Muon", "Adafactor") if hasattr(torch.optim, name)
+)
 
 
 class DecayRecorder:
-    """Sums the displacement by weight decay, ``−Σ_t lr_t ω θ_t``, exactly, before every step.
+    """Sums the displacement by weight decay, ``−Σ_t lr_t ω θ_t``, exactly, at every step.
 
-    It hooks into the optimizer, so that schedules, parameter groups without decay and steps that a
-    gradient scaler leaves out are what they are. The optimizer's numbers are only read.
+    It hooks into the optimizer, so that schedules, parameter groups without decay, closures and
+    steps that a gradient scaler leaves out are what they are. It only reads.
 
     Args:
         model: The module that is trained.
@@ -33,7 +36,7 @@ class DecayRecorder:
         ValueError: For weight decay inside the gradient, which has no part of its own: what it
             does passes through moments and preconditioner.
 
-    Cost: one addition of the recorded parameters a step, and as many float64 numbers.
+    Cost: a copy and an addition of the recorded parameters a step, and as many float64 numbers.
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
@@ -58,18 +61,35 @@ class DecayRecorder:
         }
         for group in optimizer.param_groups:
             _check_decoupled(optimizer, group)
-        self._hook = optimizer.register_step_pre_hook(self._add)
+        self._before: dict[str, Tensor] = {}
+        self._hooks = (
+            optimizer.register_step_pre_hook(self._look),
+            optimizer.register_step_post_hook(self._add),
+        )
+
+    @torch.no_grad()
+    def _look(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        for group in optimizer.param_groups:
+            _check_decoupled(optimizer, group)
+            for parameter in group["params"]:
+                name = self._names.get(id(parameter))
+                if name is not None and group.get("weight_decay", 0.0):
+                    self._before[name] = parameter.detach().clone()
 
     @torch.no_grad()
     def _add(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        # Only now, since a closure makes the gradients inside of the step.
+        skipped = getattr(optimizer, "found_inf", None)
+        before, self._before = self._before, {}
+        if skipped is not None and float(skipped) > 0:
+            return
         for group in optimizer.param_groups:
-            _check_decoupled(optimizer, group)
             rate = float(group["lr"]) * float(group.get("weight_decay", 0.0))
             for parameter in group["params"]:
-                name = self._names.get(id(parameter))
+                name = self._names.get(id(parameter), "")
                 # The optimizers leave out parameters without a gradient, decay and all.
-                if name is not None and rate and parameter.grad is not None:
-                    self._sums[name].add_(parameter.detach().double(), alpha=-rate)
+                if name in before and parameter.grad is not None:
+                    self._sums[name].add_(before[name].double(), alpha=-rate)
 
     def take(self) -> Tensor:
         """The displacement since the last call, ``(1, P)``; NaN in parameters not recorded."""
@@ -81,15 +101,16 @@ class DecayRecorder:
 
     def remove(self) -> None:
         """Leave the optimizer as it was."""
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
 
 
 def _check_decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
-    kind = type(optimizer).__name__
     if not group.get("weight_decay", 0.0):
         return
-    if group.get("decoupled_weight_decay", False) or kind in DECOUPLED:
+    if group.get("decoupled_weight_decay", False) or isinstance(optimizer, DECOUPLED):
         return
+    kind = type(optimizer).__name__
     raise ValueError(
         f"DecayRecorder: expected decoupled weight decay, got {kind} with weight_decay="
         f"{group['weight_decay']} inside the gradient, whose part of a step is not defined; use "

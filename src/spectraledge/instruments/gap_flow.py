@@ -10,7 +10,6 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float64
 from torch import Tensor
-from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Differentiable, Instrument, Output, Window
 from spectraledge.instruments.curvature import curvature_along
@@ -39,6 +38,10 @@ class GapFlow(Instrument):
     - ``damping_term`` ``= −(ηN h̄ + ρ) (d_k − d_{k+1})``,
     - ``driving_term`` ``= ηN W (G_k²/d_k − G_{k+1}²/d_{k+1})``.
 
+    The square of a slope is the mean product of slopes on two different batches, which sampling
+    does not inflate; it may be negative where the slope is noise. Before the window is full there
+    is nothing: gaps of windows of other widths cannot be compared.
+
     Their sum is said to be the change of the gap until the next snapshot. The constants are of a
     mean field and units do not close (d is a displacement over N steps of an optimizer that is
     not gradient descent), so compare signs and correlations and fit one scale a term.
@@ -46,7 +49,7 @@ class GapFlow(Instrument):
     Args:
         window: W >= 2 displacements.
         gaps: How many, from the first on, 1 to W − 1.
-        batches: Measuring batches averaged over, >= 1; the same ones at every snapshot.
+        batches: Measuring batches averaged over, >= 2; the same ones at every snapshot.
         kinds: Kinds of matrices; empty for every weight matrix.
 
     Raises:
@@ -62,7 +65,7 @@ class GapFlow(Instrument):
 
     window: int = 5
     gaps: int = 2
-    batches: int = 1
+    batches: int = 4
     kinds: tuple[str, ...] = ATTENTION_WEIGHTS
 
     name: ClassVar[str] = "gap_flow"
@@ -80,9 +83,9 @@ class GapFlow(Instrument):
 
     def __post_init__(self) -> None:
         check_kinds("GapFlow", self.kinds)
-        if self.window < 2 or not 1 <= self.gaps < self.window or self.batches < 1:
+        if self.window < 2 or not 1 <= self.gaps < self.window or self.batches < 2:
             raise ValueError(
-                "GapFlow: expected window >= 2, gaps in 1..window − 1 and batches >= 1, got "
+                "GapFlow: expected window >= 2, gaps in 1..window − 1 and batches >= 2, got "
                 f"window={self.window}, gaps={self.gaps}, batches={self.batches}"
             )
 
@@ -111,23 +114,20 @@ class GapFlow(Instrument):
             name: torch.full((runs, *(sizes[a] for a in o.axes)), nan, dtype=torch.float64)
             for name, o in self.outputs.items()
         }
-        # One direction has no neighbour.
-        if len(window.snapshots) > 2:
+        if len(window.snapshots) > self.window:
             arrays |= self._flow(window, window.problem)
         return {name: array.cpu() for name, array in arrays.items()}
 
     def _flow(self, window: Window, problem: Differentiable) -> dict[str, Tensor]:
         updates = UpdateWindow.of(window.snapshots, self.kinds, self.window)
-        count = min(self.gaps + 1, updates.width)
-        missing = self.gaps + 1 - count
-        found = self._along(window, problem, updates.directions(count))
-        curvature, slope = (pad(x, (0, missing), value=nan) for x in found)
-        values = pad(updates.spectrum.values[:, :count], (0, missing), value=nan)
+        count = self.gaps + 1
+        curvature, slopes = self._along(window, problem, updates.directions(count))
+        values = updates.spectrum.values[:, :count]
         rate, decay = self._rates(window)
-        pull = slope.square() / torch.where(values > 0, values, nan)
+        pull = _square(slopes) / torch.where(values > 0, values, nan)
         return {
             "curvature": curvature,
-            "slope": slope.abs(),
+            "slope": slopes.mean(0).abs(),
             "decay_rate": decay,
             "gap": _differences(values),
             "curvature_term": -rate[:, None] * _differences(curvature) * _means(values),
@@ -139,7 +139,7 @@ class GapFlow(Instrument):
     def _along(
         self, window: Window, problem: Differentiable, directions: Float64[Tensor, "R K D"]
     ) -> tuple[Tensor, Tensor]:
-        """Curvature and slope of the training loss along directions, each ``(R, K)``."""
+        """Curvature of the training loss along directions ``(R, K)``, slopes of each batch."""
         theta = window.now.parameters
         columns = chosen_columns(window.now.layout, self.kinds)
         whole = directions.new_zeros(*directions.shape[:2], theta.shape[1])
@@ -156,7 +156,7 @@ class GapFlow(Instrument):
             gradient = problem.gradient(theta, tokens, labels)[0].double()
             curvatures.append(curvature_along(product, whole))
             slopes.append((whole @ gradient.unsqueeze(-1)).squeeze(-1))
-        return torch.stack(curvatures).mean(0), torch.stack(slopes).mean(0)
+        return torch.stack(curvatures).mean(0), torch.stack(slopes)
 
     def _rates(self, window: Window) -> tuple[Tensor, Tensor]:
         """``ηN`` and the share of the weights that decay took, over the last interval."""
@@ -166,6 +166,12 @@ class GapFlow(Instrument):
         last = IntervalParts.of((before, now), self.kinds, 1)
         decayed, middle = last.vector(DECAY, 0), last.now - last.vector("displacement", 0) / 2
         return rate, -(decayed * middle).sum(1) / middle.square().sum(1)
+
+
+def _square(slopes: Tensor) -> Tensor:
+    """Mean of the products of slopes ``(M, R, K)`` on two different batches, ``(R, K)``."""
+    count = len(slopes)
+    return (slopes.sum(0).square() - slopes.square().sum(0)) / (count * (count - 1))
 
 
 def _differences(values: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ class Probe:
 
     Raises:
         ValueError: If `every` is below 1, two instruments have the same key, or one evaluates
-            the model (use `scale_invariance_of` there); for weight decay inside the gradient.
+            the model (use `scale_invariance_of` there); for weight decay inside the gradient if an
+            instrument needs parts.
 
     Cost: a copy of all parameters at every measurement, and of the last one between them for
     instruments that look at two.

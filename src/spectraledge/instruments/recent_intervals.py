@@ -37,6 +37,7 @@ def recent_intervals(
     stride: int,
     *,
     sketch: int | None,
+    parts: bool = False,
     weight_decay: float = 0.0,
 ) -> IntervalParts:
     """Intervals of the snapshots that an instrument looks at.
@@ -47,22 +48,47 @@ def recent_intervals(
         kinds: Kinds of matrices.
         stride: Snapshots per interval.
         sketch: Buckets that stand for the weights and their parts; None for whole vectors. Then
-            only the newest snapshot need be there: those before it are remembered as sketches.
+            only snapshots since the last measurement need be there: those before are remembered as
+            sketches.
+        parts: Whether parts of the displacements are needed.
         weight_decay: ω of the trapezoid.
 
     Returns:
         The intervals; every vector of them is linear in weights and parts, and so are sketches.
+
+    Raises:
+        ValueError: If a sketch is asked for parts and a snapshot was left out.
     """
     if sketch is None:
         return IntervalParts.of(window.snapshots[-history:], kinds, stride, weight_decay)
     kept = window.memory.setdefault("sketches", [])
-    kept.append(_sketched(window.now, kinds, CountSketch(sketch)))
+    for snapshot in window.snapshots:
+        if not kept or snapshot.step > kept[-1].step:
+            kept.append(_sketched(snapshot, kinds, CountSketch(sketch), parts))
+            _check_parts(kept[-2:])
     del kept[:-history]
     return IntervalParts.between(tuple(kept), (slice(0, sketch),), stride, weight_decay)
 
 
-def _sketched(snapshot: Snapshot, kinds: tuple[str, ...], sketch: CountSketch) -> Snapshot:
+def _sketched(
+    snapshot: Snapshot, kinds: tuple[str, ...], sketch: CountSketch, parts: bool
+) -> Snapshot:
     stretches = chosen_stretches(snapshot.layout, kinds)
     whole = IntervalParts.between((snapshot,), stretches, 1, 0.0)
-    parts = {part: sketch(whole.chosen(flat)) for part, flat in snapshot.parts.items()}
-    return replace(snapshot, parameters=sketch(whole.chosen(snapshot.parameters)), parts=parts)
+    found = {part: sketch(whole.chosen(flat)) for part, flat in snapshot.parts.items() if parts}
+    return replace(snapshot, parameters=sketch(whole.chosen(snapshot.parameters)), parts=found)
+
+
+def _check_parts(pair: list[Snapshot]) -> None:
+    """Refuse parts that are not those of the whole way since the last sketch."""
+    if len(pair) < 2 or "gradient" not in pair[1].parts:
+        return
+    moved = pair[1].parameters - pair[0].parameters
+    apart = moved - sum(pair[1].parts.values())
+    # Weights are rounded at every step; a snapshot left out is a good part of the way.
+    if bool((apart.norm(dim=1) > 0.05 * moved.norm(dim=1)).any()):
+        raise ValueError(
+            f"expected to measure every snapshot with a sketch, got steps {pair[0].step} and "
+            f"{pair[1].step} with parts of less than the way between them; measure at every "
+            "snapshot, or keep whole snapshots with sketch=None"
+        )

@@ -150,6 +150,7 @@ class UpdateDecomposition(Instrument):
             self.kinds,
             self.stride,
             sketch=self.sketch,
+            parts=True,
             weight_decay=self.weight_decay,
         )
         arrays["weight_norm"] = intervals.now.norm(dim=1)

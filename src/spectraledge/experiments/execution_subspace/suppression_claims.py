@@ -140,8 +140,7 @@ def _size(delay: Delays | None) -> Verdict:
 def _same_batches(cells: Cells, found: Mapping[str, Delays], budget: int) -> Verdict:
     claim = "A basis from the very batches of the run delays longer than one from others"
     paper = "not tried; its basis comes from other batches, since samples shift the stream"
-    other = found.get(OTHER_BATCHES)
-    between = delays_of(cells, PRIMARY, budget, OTHER_BATCHES)
+    other, between = found.get(OTHER_BATCHES), delays_of(cells, PRIMARY, budget, OTHER_BATCHES)
     if other is None or between is None:
         return Verdict(claim, paper, NOT_RUN, "undecided")
     return Verdict(
@@ -167,20 +166,21 @@ def _published_protocol(cells: Cells, found: Mapping[str, Delays], budget: int) 
         for strength in DOSES
         if (delay := found.get(other_batches(strength))) is not None
     )
-    rest, alone = between.interval(EQUIVALENCE), amplified.interval()
+    rest, alone = between.interval(0.975), amplified.interval(0.975)  # both at once
+    delayed = found[OTHER_BATCHES].interval(0.975) if OTHER_BATCHES in found else None
     status: Status = "undecided"
-    if alone.lower > 0 and -MARGIN < rest.centre < MARGIN:
-        status = "fails"
-    elif rest.lower > 0 and alone.upper < MARGIN:
-        status = "holds"
+    if delayed is not None and delayed.lower > 0:
+        if rest.lower > 0 and alone.upper < MARGIN:
+            status = "holds"
+        elif alone.lower > 0:
+            status = "fails"
     return Verdict(
         claim,
         paper,
         f"{doses} steps; amplification of the inside alone {short(alone)}; suppression beyond "
         f"amplification {short(rest)}",
         status,
-        "Fails if amplification alone delays, its 95 % interval being above 0, and suppression by "
-        "no more than 50 steps beyond, on average; holds if only suppression does.",
+        "Fails if both delay, each 97.5 % interval being above 0; holds if only suppression does.",
     )
 
 

@@ -6,7 +6,7 @@ from math import nan
 
 import numpy as np
 
-from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DENSE
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, SHUFFLED
 from spectraledge.experiments.spectral_edge.edge_runs import (
     EDGE,
     SPLIT,
@@ -49,35 +49,33 @@ def first_alarm(row: Row) -> float:
 
 def alarm_claim(group: EdgeGroup) -> Verdict:
     """Whether a lasting edge of decay comes after generalising, and only then."""
-    claim = (
-        f"{group.name}: Decay drives the edge for two windows in a row only once a run generalises"
-    )
+    claim = f"{group.name}: Decay drives two windows in a row only once a run generalises"
+    width = SPLIT.window * group.regime.record_every
     rule = (
-        f"{RULE} Fails if any run fires that does not generalise, or before it does; holds if "
-        "every run that generalises fires afterwards and no other does."
+        f"{RULE} The first of the two windows counts. Fails if it ends before the run generalises "
+        "in a run with decay, or if a run on shuffled labels fires; holds if every run that "
+        "generalises fires afterwards and runs on shuffled labels were measured and are silent. "
+        f"The rule cannot fire before step {2 * width + group.regime.record_every}."
     )
     grokked = group.grok_steps()
     own = {seed: first_alarm(row) for seed, row in group.rows[DECAY].items()}
-    others = [
-        first_alarm(row)
-        for condition, rows in group.rows.items()
-        if condition not in (DECAY, DENSE)
-        for row in rows.values()
-    ]
-    if not own or any(np.isnan(step) for step in own.values()):
+    shuffled = [first_alarm(row) for row in group.rows[SHUFFLED].values()]
+    known = {seed: step for seed, step in own.items() if not np.isnan(step)}
+    others = [step for step in shuffled if not np.isnan(step)]
+    if not known:
         return Verdict(claim, "not asked", NOT_RUN, "undecided", rule)
-    late = [step >= (grokked[s] or np.inf) for s, step in own.items() if np.isfinite(step)]
+    fired = {seed: step - width for seed, step in known.items() if np.isfinite(step)}
+    late = [step >= (grokked[seed] or np.inf) for seed, step in fired.items()]
+    silent = [seed for seed in known if grokked[seed] is not None and seed not in fired]
     false = sum(np.isfinite(step) for step in others)
     words = (
-        f"{len(late)} of {len(own)} fire, {sum(late)} of them after generalising; of the runs that "
-        f"cannot or do not decay {false} of {len(others)}"
+        f"{len(late)} of {len(known)} fire, {sum(late)} of them after generalising; on shuffled "
+        f"labels {false} of {len(others)}"
     )
-    status = "undecided"
     if false or not all(late):
-        status = "fails"
-    elif len(late) == len(own) and others:
-        status = "holds"
-    return Verdict(claim, "not asked", words, status, rule)
+        return Verdict(claim, "not asked", words, "fails", rule)
+    decided = bool(late) and not silent and bool(others)
+    return Verdict(claim, "not asked", words, "holds" if decided else "undecided", rule)
 
 
 def alarm_section(groups: Groups) -> Section:

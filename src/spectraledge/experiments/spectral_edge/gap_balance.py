@@ -21,8 +21,8 @@ BALANCE_WORDS = (
     "than half, compression if damping by curvature and decay (T2) has, otherwise mixed; the "
     "margin is the distance of the larger of the two shares from one half."
 )
-# Intervals that a fit of three scales needs at least.
-FEWEST = 6
+# Changes that a fit of five numbers needs at least.
+FEWEST = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,32 +31,51 @@ class GapSeries:
 
     Args:
         changes: ``(T,)``, in units of the weights.
+        gaps: ``(T,)``, before the changes.
         terms: ``(T, 3)``: curvature, damping, driving.
     """
 
     changes: Float[np.ndarray, " T"]
+    gaps: Float[np.ndarray, " T"]
     terms: Float[np.ndarray, "T 3"]
 
     def agreement(self) -> float:
-        """Share of the changes whose sign is that of the sum of the terms; NaN without any."""
-        if not self.changes.size:
-            return nan
-        return float(np.mean(np.sign(self.changes) == np.sign(self.terms.sum(1))))
-
-    def fitted(self) -> float:
-        """Share of Σ change² that one scale a term explains, adjusted for three of them.
+        """Share of the changes that have the sign of the sum of the terms, beyond chance.
 
         Returns:
-            ``1 − (S_rest / (T − 3)) / (S / T)``: 0 on average for terms that say nothing; NaN for
-            fewer than `FEWEST` changes.
+            The share minus ``p q + (1 − p)(1 − q)``, with p and q the shares of positive changes
+            and sums: 0 for signs that know nothing of each other, though most gaps may close.
+        """
+        if not self.changes.size:
+            return nan
+        opens, said = self.changes > 0, self.terms.sum(1) > 0
+        p, q = float(opens.mean()), float(said.mean())
+        return float(np.mean(opens == said)) - (p * q + (1 - p) * (1 - q))
+
+    def fitted(self) -> float:
+        """Share of the changes that one scale a term explains beyond the relaxation of the gap.
+
+        Any gap that fluctuates about a mean changes against its own size, and damping is
+        proportional to that; so the terms are fitted beside a constant and the gap itself, and
+        compared with those two alone.
+
+        Returns:
+            ``1 − (S_with / (T − 5)) / (S_without / (T − 2))``: 0 on average for terms that say
+            nothing; NaN for fewer than `FEWEST` changes.
         """
         count = len(self.changes)
         if count < FEWEST:
             return nan
-        size = np.abs(self.terms).max(0)
-        scaled = self.terms / np.where(size > 0, size, 1.0)
-        rest = self.changes - scaled @ np.linalg.lstsq(scaled, self.changes, rcond=None)[0]
-        return float(1 - (rest @ rest / (count - 3)) / (self.changes @ self.changes / count))
+        relaxing = np.stack([np.ones(count), self.gaps], 1)
+        without = self._rest(relaxing) / (count - 2)
+        both = self._rest(np.concatenate([relaxing, self.terms], 1)) / (count - 5)
+        return float(1 - both / without)
+
+    def _rest(self, columns: Float[np.ndarray, "T c"]) -> float:
+        size = np.abs(columns).max(0)
+        scaled = columns / np.where(size > 0, size, 1.0)
+        left = self.changes - scaled @ np.linalg.lstsq(scaled, self.changes, rcond=None)[0]
+        return float(left @ left)
 
 
 def gap_series(row: Row, gap: str) -> GapSeries:
@@ -73,7 +92,7 @@ def gap_series(row: Row, gap: str) -> GapSeries:
     terms = [dict(zip(*finite_curve(row, _term(term, gap)))) for term in TERMS]
     at = [i for i in range(len(steps) - 1) if all(steps[i] in term for term in terms)]
     rows = [[term[steps[i]] for term in terms] for i in at]
-    return GapSeries(np.diff(values)[at], np.array(rows, dtype=float).reshape(-1, 3))
+    return GapSeries(np.diff(values)[at], values[at], np.array(rows, dtype=float).reshape(-1, 3))
 
 
 def term_shares(row: Row) -> dict[str, float]:

@@ -65,14 +65,16 @@ def window_words(edge: SpectralEdge, group: EdgeGroup) -> str:
     return f"W = {edge.window}, {edge.stride * group.regime.record_every} steps"
 
 
-def declines(group: EdgeGroup, edge: SpectralEdge, condition: str = DECAY) -> list[float]:
-    """Largest gap over the last one, up to generalising or to the end, one a seed."""
+def declines(
+    group: EdgeGroup, edge: SpectralEdge, condition: str = DECAY, last: int | None = None
+) -> list[float]:
+    """Largest gap over the last one, up to generalising, `last` or the end, one a seed."""
     until = group.grok_steps(condition)
     found = []
     for seed, row in group.rows[condition].items():
         steps, gaps = finite_curve(row, curve_name(edge, "gap23"))
         end = until[seed] if condition in (DECAY, DENSE) else None
-        seen = gaps if end is None else gaps[steps <= end]
+        seen = gaps[steps <= min(e for e in (end, last, np.inf) if e is not None)]
         # One window is its own largest; a run that generalises at once shows no decline.
         found.append(float(seen.max() / seen[-1]) if seen.size > 1 and seen[-1] > 0 else nan)
     return found
@@ -118,7 +120,8 @@ def _dense(group: EdgeGroup) -> Verdict:
         "Decline at half the cadence over that at the usual one, W = 3, same seed, geometric "
         "mean. Holds if the 95 % interval lies between 0.5 and 2, fails if it lies outside."
     )
-    plain = dict(zip(group.rows[DECAY], declines(group, NARROW_EDGE)))
+    last = group.regime.dense_steps
+    plain = dict(zip(group.rows[DECAY], declines(group, NARROW_EDGE, last=last)))
     dense = dict(zip(group.rows[DENSE], declines(group, NARROW_EDGE, DENSE)))
     ratio = geometric_interval([(s, dense[s] / plain[s]) for s in dense if s in plain])
     if ratio is None:

@@ -161,7 +161,14 @@ def _dense(group: EdgeGroup) -> Verdict:
     )
     plain = dict(zip(group.rows[DECAY], flips(group, SPLIT)))
     dense = dict(zip(group.rows[DENSE], flips(group, SPLIT, DENSE)))
-    ratios = [dense[seed] / plain[seed] for seed in dense if seed in plain]
+    # A flip that did not come until the end counts as late as that.
+    end = float(group.regime.dense_steps or nan)
+    last = {seed: end if isfinite(plain[seed]) else nan for seed in plain}
+    ratios = [
+        (flip if isfinite(flip) else last[seed]) / plain[seed]
+        for seed, flip in dense.items()
+        if seed in plain
+    ]
     mean = mean_of(ratios)
     if mean is None:
         return Verdict(claim, "one cadence a table", NOT_RUN, "undecided", rule)

@@ -41,8 +41,10 @@ def _decay(*links: Update, optimizer: Update = ADAM) -> tuple[Update, ...]:
 
 def _published(strength: float) -> Chain:
     def chain(start: int, cadence: int) -> tuple[Update, ...]:
-        decay = RampStrength(WeightDecay(1.0, on="all"), float(start), after=strength)
-        return _decay(decay, optimizer=RestartAt(ADAM, float(start)))
+        # The weights of step `start` are loaded: the first other step is the next one.
+        after = float(start + 1)
+        decay = RampStrength(WeightDecay(1.0, on="all"), after, after=strength)
+        return _decay(decay, optimizer=RestartAt(ADAM, after))
 
     return chain
 

@@ -70,8 +70,9 @@ def _flow_section(group: EdgeGroup) -> list[Section]:
     )  # fmt: skip
     caption = (
         "Shares of the terms in the last third. Signs: share of the intervals in which the sum of "
-        "the terms has the sign of the change; one half is chance. Fitted: share of the squared "
-        "changes that one free scale a term explains, adjusted; 0 is chance."
+        "the terms has the sign of the change, beyond chance. Fitted: share of the changes that "
+        "one free scale a term explains beyond a constant and the gap itself, adjusted. 0 is "
+        "chance for both."
     )
     title = f"Flow of the gaps, {group.name}"
     return [Section(title, BALANCE_WORDS, [Table(columns, rows, caption)])] if rows else []
