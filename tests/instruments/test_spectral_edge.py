@@ -173,3 +173,18 @@ def test_a_sketched_edge_keeps_no_snapshot():
 def test_a_sketch_too_small_is_an_error(instrument):
     with pytest.raises(ValueError, match=r"sketch >= 64 buckets .*, got 8"):
         instrument(sketch=8)
+
+
+@pytest.mark.parametrize("sketch", [None, 64])
+def test_memory_is_bounded(sketch):
+    split = UpdateDecomposition(window=4, components=4, kinds=("query",), sketch=sketch)
+    observer = Observer([SpectralEdge(window=4, kinds=("query",), sketch=sketch), split])
+    kept = []
+    for snapshot in snapshots(walk(count=30)):
+        observer.observe(snapshot)
+        kept.append(observer.kept_bytes)
+    assert len(set(kept[8:])) == 1
+    # W + 2 snapshots of two runs of 42 float32 numbers, or one of them and 6 + 5 sketches of 64
+    # float64 numbers; beside them a few dozen inner products.
+    numbers = 6 * 2 * 42 * 4 if sketch is None else 2 * 42 * 4 + (6 + 5) * 2 * 64 * 8
+    assert numbers <= kept[-1] <= numbers + 100 * 2 * 8

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.linalg import subspace_angles
 
-from spectraledge.linalg import direction_cosines, update_spectrum
+from spectraledge.linalg import direction_cosines, half_window_stability, update_spectrum
 
 CHANCE = torch.Generator().manual_seed(0)
 
@@ -98,3 +98,17 @@ def test_a_broken_run_is_nan_and_leaves_the_others_alone():
 def test_a_window_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="of 5 updates for windows of 4, got 4"):
         direction_cosines(torch.eye(4).double(), 4)
+
+
+def test_stability_is_the_cosine_of_the_directions_of_both_halves():
+    X = updates(count=5)
+    found = half_window_stability(X @ X.mT)
+    for run, own in zip(found, X):
+        first, second = (
+            torch.linalg.svd(part, full_matrices=False)[2] for part in own.split([2, 3])
+        )
+        expected = (first[:2] * second[:2]).sum(-1).abs()
+        torch.testing.assert_close(run, expected, rtol=1e-9, atol=1e-12)
+    # Of a constant drift every half has the same first direction, and nothing else.
+    line = torch.ones(1, 4, 1).double() * torch.randn(1, 1, 50, generator=CHANCE).double()
+    assert half_window_stability(line @ line.mT)[0, 0].item() == pytest.approx(1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -206,6 +206,12 @@ class Observer:
         recent = tuple(self._recent)
         return recent if self._all is None else (*self._all[: -len(recent) or None], *recent)
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the tensors kept for later: snapshots, and what instruments remember."""
+        tensors = {id(tensor): tensor for tensor in _tensors([self.window, self._memories])}
+        return sum(t.numel() * t.element_size() for t in tensors.values())
+
     def parts_wanted(self, layout: Layout) -> tuple[str, ...]:
         """Parameters whose parts of the displacement some instrument needs."""
         instruments = [i for i, _ in self.instruments.values() if i.parts]
@@ -263,6 +269,19 @@ class Observer:
 
 def _always(step: int) -> bool:
     return True
+
+
+def _tensors(held: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers and snapshots."""
+    if isinstance(held, Tensor):
+        yield held
+    elif isinstance(held, Snapshot):
+        yield from _tensors([held.parameters, held.parts, held.metrics])
+    elif isinstance(held, Mapping):
+        yield from _tensors(list(held.values()))
+    elif isinstance(held, (list, tuple)):
+        for one in held:
+            yield from _tensors(one)
 
 
 def _checked(instrument: Instrument, arrays: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from spectraledge.linalg.sketch import CountSketch
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
     direction_cosines,
+    half_window_stability,
     update_spectrum,
 )
 
@@ -82,6 +83,9 @@ class SpectralEdge(Instrument):
         "excess_over_orthogonal": Output("σ₁ over that of orthogonal displacements"),
         "published_threshold_ratio": Output("σ_w over the published noise level, vacuous"),
         "rotation": Output("angle of a direction to the last one", "°", ("component",), each=True),
+        "stability": Output(
+            "|cos| of a direction in both halves of the window", "1", ("component",), each=True
+        ),
         "edge_rotation": Output("largest angle between spans of v₁ and v₂", "°"),
         "drift_ratio": Output("common part of the displacements over the rest"),
         "null_rotation": Output(
@@ -122,7 +126,12 @@ class SpectralEdge(Instrument):
         arrays["displacements"] = torch.full((len(gram),), float(count)).double()
         if count:
             parameters = sum(s.stop - s.start for s in chosen_stretches(layout, self.kinds))
-            arrays |= self._spectrum(update_spectrum(gram[:, -count:, -count:]), parameters)
+            newest = gram[:, -count:, -count:]
+            arrays |= self._spectrum(update_spectrum(newest), parameters)
+            if count == self.window:
+                stable = half_window_stability(newest)
+                missing = self.window - stable.shape[-1]
+                arrays["stability"] = pad(stable, (0, missing), value=nan)
         if gram.shape[-1] == self.window + 1:
             arrays |= _rotations(direction_cosines(gram, self.window))
             ratio = drift_ratio(gram)

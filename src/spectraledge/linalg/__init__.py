@@ -118,6 +118,7 @@ from spectraledge.linalg.update_energy import (
 from spectraledge.linalg.update_spectrum import (
     UpdateSpectrum,
     direction_cosines,
+    half_window_stability,
     update_spectrum,
 )
 
@@ -169,6 +170,7 @@ __all__ = [
     "gain",
     "gram_without_decayed_start",
     "gram_without_start",
+    "half_window_stability",
     "halley",
     "isotropic_concentration",
     "lanczos",

@@ -12,7 +12,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-__all__ = ["UpdateSpectrum", "direction_cosines", "update_spectrum"]
+__all__ = [
+    "UpdateSpectrum",
+    "direction_cosines",
+    "half_window_stability",
+    "update_spectrum",
+]
 
 Gram = Float64[Tensor, "*batch w w"]
 Values = Float64[Tensor, "*batch w"]
@@ -165,3 +170,31 @@ def direction_cosines(gram: Gram, window: int) -> Float64[Tensor, "*batch k k"]:
     products = before.left.mT @ gram[..., :-1, 1:] @ after.left
     lengths = before.values.unsqueeze(-1) * after.values.unsqueeze(-2)
     return torch.where(lengths > 0, products / lengths, torch.nan)
+
+
+def half_window_stability(gram: Gram) -> Float64[Tensor, "*batch h"]:
+    """``|⟨v_j, v_j'⟩|`` of the directions of the first and the second half of one window.
+
+    The halves hold ⌊w/2⌋ and the other updates, so that there are ⌊w/2⌋ numbers. Updates that do
+    not know of each other have numbers near 0, however much neighbouring windows overlap.
+
+    Args:
+        gram: Inner products of the updates ``(..., w, w)`` float64, oldest first.
+
+    Returns:
+        Numbers in [0, 1]; NaN where a direction has no length.
+
+    Source: arXiv:2604.07380, stability coefficients α₁ and α₂; restated.
+
+    Example:
+        >>> steps = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 1.0]]).double()
+        >>> half_window_stability(steps @ steps.T).tolist()
+        [1.0, 1.0]
+    """
+    half = gram.shape[-1] // 2
+    first = update_spectrum(gram[..., :half, :half])
+    second = update_spectrum(gram[..., half:, half:])
+    products = first.left.mT @ gram[..., :half, half:] @ second.left
+    lengths = first.values.unsqueeze(-1) * second.values.unsqueeze(-2)
+    cosines = torch.where(lengths > 0, products / lengths, torch.nan)
+    return cosines.diagonal(dim1=-2, dim2=-1).abs().clamp(max=1)
