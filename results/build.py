@@ -26,6 +26,8 @@ from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRU
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import rank_curves
 from spectraledge.experiments.low_rank_decay.sizes import REDUCED
 from spectraledge.experiments.run import stored_results
+from spectraledge.experiments.spectral_edge.dyck_numbers import number_tables
+from spectraledge.experiments.spectral_edge.published_numbers import COLUMNS
 from spectraledge.experiments.study import GENERALISED, Known, Study, all_studies
 from spectraledge.experiments.study_run import rows_of
 from spectraledge.experiments.study_sections import survival_curve
@@ -160,9 +162,17 @@ def _controls(known: Known) -> Iterator[Curve]:
             yield replace(curve, lower=None, upper=None)
 
 
+def numbers(ledger: Ledger) -> None:
+    """Published numbers of Dyck-1 beside ours."""
+    tables = {"columns": COLUMNS, "tables": number_tables(Known(ledger, None))}
+    text = json.dumps(tables, indent=2, ensure_ascii=False) + "\n"
+    (HERE / "published_numbers.json").write_text(text)
+
+
 def studies() -> None:
     """Verdicts of all studies from the committed ledger, and the picture of the README."""
     ledger = Ledger.read(HERE / "ledger.parquet")
+    numbers(ledger)
     study_picture(ledger, HERE / "low_rank_decay_study.svg")
     for name, study in all_studies().items():
         for scale, suffix in SCALES.items():

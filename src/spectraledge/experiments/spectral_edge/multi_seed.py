@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
-from spectraledge.experiments.spectral_edge.edge_regimes import DECAY
+from spectraledge.experiments.spectral_edge.dyck_numbers import EDGE_NUMBERS
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK
 from spectraledge.experiments.spectral_edge.edge_runs import (
     RESPONSE,
     SPLIT,
@@ -19,6 +20,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 )
 from spectraledge.experiments.spectral_edge.edge_study import EdgeStudy, Groups, over_seeds
 from spectraledge.experiments.spectral_edge.flat_claims import removal
+from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
 from spectraledge.report import Section, Table, Verdict
 
 __all__ = ["STUDY", "MultiSeed"]
@@ -50,7 +52,8 @@ class MultiSeed(EdgeStudy):
 
     def sections(self, groups: Groups) -> list[Section]:
         """Every seed at every phase."""
-        return [_seed_section(group) for group in groups.values()]
+        numbers = numbers_section(EDGE_NUMBERS, groups[DYCK]) if DYCK in groups else []
+        return [*(_seed_section(group) for group in groups.values()), *numbers]
 
 
 def _claims(group: EdgeGroup) -> list[Verdict]:

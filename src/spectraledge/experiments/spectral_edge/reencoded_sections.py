@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spectraledge.experiments.row_values import share_words, short
+from spectraledge.experiments.spectral_edge.dyck_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.dyck_probes import (
     ATTENTION,
     COMPOSITION,
@@ -14,6 +15,7 @@ from spectraledge.experiments.spectral_edge.dyck_probes import (
 )
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
+from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
 from spectraledge.experiments.spectral_edge.reencoded_claims import last_block, probed
 from spectraledge.instruments.depth_composition import READINGS
 from spectraledge.report import Reference, Section, Table
@@ -30,6 +32,7 @@ def reencoded_sections(group: EdgeGroup) -> list[Section]:
     return [
         _probe_section(group), _attention_section(group), _response_section(group),
         _coordinate_section(group), _composition_section(group),
+        *numbers_section(PROBE_NUMBERS, group),
     ]  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from spectraledge.experiments.row_values import mean_of, share_words, short
+from spectraledge.experiments.spectral_edge.dyck_numbers import RELEASE_NUMBERS
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
+from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
 from spectraledge.experiments.spectral_edge.release_arms import BASELINE, PUBLISHED_ARMS, restarted
 from spectraledge.experiments.spectral_edge.release_claims import numbers_of
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION, SPLIT, release_curve
@@ -17,7 +19,8 @@ SHARE = (-0.03, 1.03)
 
 def release_sections(group: EdgeGroup) -> list[Section]:
     """The end of every arm, and curves."""
-    return [_end_section(group), _curve_section(group)]
+    numbers = numbers_section(RELEASE_NUMBERS, group)
+    return [_end_section(group), _curve_section(group), *numbers]
 
 
 def _end_section(group: EdgeGroup) -> Section:

@@ -1,0 +1,243 @@
+"""What the paper reports of Dyck-1: the edge, the probes and the release of decay."""
+
+from __future__ import annotations
+
+from spectraledge.experiments.spectral_edge.dyck_probes import (
+    ATTENTION,
+    COMPOSITION,
+    POSITIONS,
+    PROBE,
+    probe_curve,
+    probe_group,
+)
+from spectraledge.experiments.spectral_edge.dyck_probes import RESPONSE as PROBED_RESPONSE
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY
+from spectraledge.experiments.spectral_edge.edge_runs import (
+    ABLATION,
+    EDGE,
+    LOGITS,
+    PUBLISHED_CURVES,
+    RESPONSE,
+    SPLIT,
+    curve_name,
+    edge_groups,
+)
+from spectraledge.experiments.spectral_edge.published_numbers import (
+    PublishedNumber,
+    at,
+    mean_over_run,
+    number_rows,
+)
+from spectraledge.experiments.spectral_edge.release_arms import (
+    PUBLISHED_ARMS,
+    restarted,
+)
+from spectraledge.experiments.spectral_edge.release_runs import PROBE as RELEASE_PROBE
+from spectraledge.experiments.spectral_edge.release_runs import (
+    final_accuracy,
+    release_curve,
+    release_group,
+)
+from spectraledge.experiments.study import Known
+
+__all__ = ["EDGE_NUMBERS", "PROBE_NUMBERS", "RELEASE_NUMBERS", "number_tables"]
+
+# Steps of ablation, curvature and curves: pre, at, post, late. Without decay runs end at 3000.
+STEPS, LATE, LATE_WITHOUT = (200, 500, 1400, 3900), 3900, 3000
+KL = curve_name(PUBLISHED_CURVES, "largest_divergence", "v1")
+GRADIENT = curve_name(SPLIT, "energy_share", "gradient", "v1")
+
+
+def _decay(quantity: str, value: float, name: str, step: float, seeds: int = 1) -> PublishedNumber:
+    return PublishedNumber(f"{quantity}, step {step:g}", value, at(name, step), DECAY, seeds)
+
+
+def _without(quantity: str, value: float, name: str) -> PublishedNumber:
+    words = f"{quantity}, step {LATE_WITHOUT} for {LATE}"
+    return PublishedNumber(words, value, at(name, LATE_WITHOUT), NO_DECAY)
+
+
+def _phases(quantity: str, name: str, values: tuple[float, ...]) -> list[PublishedNumber]:
+    return [_decay(quantity, v, name, step) for v, step in zip(values, STEPS) if v == v]
+
+
+NAN = float("nan")
+EDGE_NUMBERS: tuple[PublishedNumber, ...] = (
+    *(
+        _decay("Gradient along v₁", value, GRADIENT, step)
+        for value, step in ((0.976, 300), (0.053, 600), (0.995, 1500), (0.87, 4000))
+    ),
+    *(
+        _decay("σ₂² − σ₃²", value, curve_name(EDGE, "gap23"), step)
+        for value, step in ((7.1, 300), (1.7, 600), (1.2, 1500))
+    ),
+    *_phases(
+        "Accuracy without the edge",
+        curve_name(ABLATION, "accuracy_change", "edge"),
+        (-0.40, -0.29, -0.29, -0.62),
+    ),
+    _decay("The same", -0.26, curve_name(ABLATION, "accuracy_change", "edge"), 500, 3),
+    _decay("The same", -0.58, curve_name(ABLATION, "accuracy_change", "edge"), LATE, 3),
+    *_phases(
+        "Accuracy without the bulk",
+        curve_name(ABLATION, "accuracy_change", "bulk"),
+        (NAN, -0.34, -0.03, -0.13),
+    ),
+    *(
+        _decay(f"Curvature along v{k}", v, curve_name(PUBLISHED_CURVES, "curvature", f"v{k}"), LATE)
+        for k, v in enumerate((0.078, 0.001, 0.020, 0.068), 1)
+    ),
+    *(
+        _without(f"Curvature along v{k}", v, curve_name(PUBLISHED_CURVES, "curvature", f"v{k}"))
+        for k, v in enumerate((0.173, 0.987, 0.851, 1.838), 1)
+    ),
+    *(
+        _decay(f"σ of v{k}", v, curve_name(LOGITS, "singular_value", f"v{k}"), LATE)
+        for k, v in ((1, 2.30), (3, 0.92), (4, 0.80))
+    ),
+    *(
+        _decay(f"Change of loss along v{k}", v, curve_name(LOGITS, "loss_change", f"v{k}"), LATE)
+        for k, v in ((1, 5e-5), (3, 3.5e-4), (4, 2.1e-4))
+    ),
+    *(
+        _without(f"σ of v{k}", v, curve_name(LOGITS, "singular_value", f"v{k}"))
+        for k, v in ((1, 0.15), (3, 0.03), (4, 0.01))
+    ),
+    *(
+        _without(f"Change of loss along v{k}", v, curve_name(LOGITS, "loss_change", f"v{k}"))
+        for k, v in ((1, 7.9e-4), (3, 4.0e-3), (4, 6.9e-3))
+    ),
+    *(
+        _decay("Largest KL along v₁", v, KL, s) for v, s in ((6e-5, 200), (5e-5, LATE))
+    ),
+    *(
+        PublishedNumber(
+            f"Mean rotation of v{k}, degrees", v,
+            mean_over_run(curve_name(EDGE, "rotation", f"v{k}")), condition,
+        )
+        for condition, angles in ((DECAY, (17.8, 41.7, 51.6)), (NO_DECAY, (22.2, 43.7, 64.4)))
+        for k, v in enumerate(angles, 1)
+    ),
+    _decay("Stability α₁", 0.77, curve_name(EDGE, "stability", "v1"), 500),
+    _decay("Stability α₂", 0.16, curve_name(EDGE, "stability", "v2"), 500),
+    _decay("Depth wave, elevation", 5.2, curve_name(RESPONSE, "elevation", "v1"), 500),
+    _decay("Depth wave, elevation", 4.1, curve_name(RESPONSE, "elevation", "v1"), 500, 3),
+)  # fmt: skip
+
+LAST, FIRST = "blocks.1", "blocks.0"
+
+
+def _probe(reader: str, output: str = "published_score", module: str = LAST) -> str:
+    return probe_curve(PROBE, output, module, reader)
+
+
+PROBE_NUMBERS: tuple[PublishedNumber, ...] = (
+    *_phases("Linear probe, published", _probe("linear"), (0.965, 0.981, 0.960, 0.667)),
+    *_phases("Quadratic probe, published", _probe("quadratic"), (0.975, 0.995, 0.976, 0.591)),
+    *_phases("Nonlinear probe, published", _probe("mlp"), (0.975, 0.993, 0.994, 0.988)),
+    _decay("Linear probe, published", 0.982, _probe("linear"), 500, 3),
+    _decay("Linear probe, published", 0.862, _probe("linear"), LATE, 3),
+    _decay("Nonlinear probe, published", 0.992, _probe("mlp"), 500, 3),
+    _decay("Nonlinear probe, published", 0.990, _probe("mlp"), LATE, 3),
+    PublishedNumber("Linear probe, published", 0.94, at(_probe("linear"), LATE), NO_DECAY),
+    *(
+        PublishedNumber(
+            f"Linear probe, published, layer {layer}, late",
+            v,
+            at(_probe("linear", module=f"blocks.{layer}"), LATE),
+            condition,
+        )
+        for condition, values in ((DECAY, (0.832, 0.718)), (NO_DECAY, (0.908, 0.941)))
+        for layer, v in enumerate(values)
+    ),
+    *_phases(
+        "Functional R² of v₁",
+        probe_curve(PROBED_RESPONSE, "published_score", "v1"),
+        (0.61, 0.46, NAN, 0.80),
+    ),
+    *(
+        _decay(f"Entropy, layer 0, head {head}, padding counted", 2.28,
+               probe_curve(ATTENTION, "published_entropy", "blocks.0.attention", str(head)), LATE)
+        for head in range(4)
+    ),
+    *(
+        PublishedNumber(
+            f"Positional Fourier, largest share, layer {layer}", v,
+            at(probe_curve(POSITIONS, "largest_share", f"blocks.{layer}"), LATE), condition,
+        )
+        for condition, layer, v in ((DECAY, 0, 0.315), (DECAY, 1, 0.281), (NO_DECAY, 1, 0.771))
+    ),
+    *(
+        PublishedNumber(
+            f"Depth from {reading}", v,
+            at(probe_curve(COMPOSITION, "published_score", reading), LATE), condition,
+        )
+        for condition, values in (
+            (DECAY, {"token": 0.093, "position": 0.025, "token and position": 0.168,
+                     "with crosses": 1.0}),
+        )
+        for reading, v in values.items()
+    ),
+    *(
+        PublishedNumber(
+            f"{reading.capitalize()}, R²", v,
+            at(probe_curve(COMPOSITION, "published_score", reading), LATE), condition,
+        )
+        for condition, values in (
+            (DECAY, {"representation to count": 0.697, "representation to token": 0.295}),
+            (NO_DECAY, {"representation to count": 0.931, "representation to token": 0.992}),
+        )
+        for reading, v in values.items()
+    ),
+    *(
+        PublishedNumber(f"Geometry of depth, {words}", v,
+                        at(probe_curve(COMPOSITION, output), LATE), condition)
+        for output, words, own, other in (
+            ("class_score", "R² on the rows fitted", 0.714, 0.946),
+            ("class_share", "share of the first component", 0.344, 0.811),
+            ("class_distance", "distance of neighbouring depths", 0.21, 30.95),
+        )
+        for condition, v in ((DECAY, own), (NO_DECAY, other))
+    ),
+)  # fmt: skip
+
+RELEASED = ((0.973, 0.987), (0.972, 0.898), (0.982, 0.851), (0.985, 0.709))
+RELEASE_NUMBERS: tuple[PublishedNumber, ...] = tuple(
+    number
+    for arm, (accuracy, probe) in zip(PUBLISHED_ARMS, RELEASED)
+    for number in (
+        PublishedNumber(
+            "Accuracy, last five records",
+            accuracy,
+            lambda row: final_accuracy(row, "validation_accuracy"),
+            restarted(arm),
+        ),
+        PublishedNumber(
+            "Linear probe, published",
+            probe,
+            at(release_curve(RELEASE_PROBE, "published_score", LAST, "linear"), 4000),
+            restarted(arm),
+        ),
+    )
+)
+
+
+def number_tables(known: Known) -> dict[str, list[tuple[str, ...]]]:
+    """Every published number of Dyck-1 that is known of our runs.
+
+    Args:
+        known: Rows.
+
+    Returns:
+        Lines under `COLUMNS` by the subject of the table.
+    """
+    groups = {
+        "the edge": (EDGE_NUMBERS, edge_groups(known, "demo")[DYCK]),
+        "probes, attention and geometry": (PROBE_NUMBERS, probe_group(known, "demo")),
+        "release of decay, with a new optimizer": (RELEASE_NUMBERS, release_group(known, "demo")),
+    }
+    tables = {
+        subject: number_rows(numbers, group.rows, group.regime.published_seed)
+        for subject, (numbers, group) in groups.items()
+    }
+    return {subject: lines for subject, lines in tables.items() if lines}

@@ -1,0 +1,125 @@
+"""Published numbers of Dyck-1 and ours beside them, each with what another seed may show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, sqrt
+
+import numpy as np
+from scipy.stats import t as student
+
+from spectraledge.experiments.row_values import mean_of, short, value_at
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
+from spectraledge.lab.rows import Row
+from spectraledge.report import Section, Table
+
+__all__ = [
+    "COLUMNS",
+    "PublishedNumber",
+    "at",
+    "at_end",
+    "mean_over_run",
+    "number_rows",
+    "numbers_section",
+]
+
+Read = Callable[[Row], float]
+COLUMNS = ("quantity", "paper", "ours, its seed", "ours, mean over seeds", "verdict")
+FEWEST = 3
+# Step of the late phase of Dyck-1, of which the numbers are.
+PUBLISHED_LATE = 3900
+CAPTION = (
+    "Mean over seeds with 95 % t intervals. Verdict: whether the published number lies in the 95 % "
+    "interval for as many further seeds as it is of, `t s √(1/k + 1/n)`; three seeds of ours at "
+    "least. One snapshot scatters much between seeds, so that this interval is wide for some."
+)
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """A number of the paper, and how it is read off a run.
+
+    Args:
+        quantity: What it is, with its step.
+        value: As published.
+        read: The same of one run.
+        condition: Which runs.
+        seeds: How many the published number is the mean of.
+    """
+
+    quantity: str
+    value: float
+    read: Read
+    condition: str
+    seeds: int = 1
+
+
+def at(name: str, step: float) -> Read:
+    """A curve at a step, or the last record before it."""
+    return lambda row: value_at(row, name, step)
+
+
+def at_end(name: str) -> Read:
+    """The last record of a curve."""
+    return lambda row: value_at(row, name, np.inf)
+
+
+def mean_over_run(name: str) -> Read:
+    """The mean of a curve over a run, as published angles are."""
+    return lambda row: float(v.mean()) if (v := finite_curve(row, name)[1]).size else np.nan
+
+
+def number_rows(
+    numbers: Iterable[PublishedNumber], rows: Mapping[str, Mapping[int, Row]], seed: int
+) -> list[tuple[str, ...]]:
+    """A line a number that some run has.
+
+    Args:
+        numbers: What was published.
+        rows: By condition and seed.
+        seed: The one that the paper gives numbers of.
+
+    Returns:
+        Cells under `COLUMNS`.
+    """
+    lines: list[tuple[str, ...]] = []
+    for number in numbers:
+        values = {s: number.read(row) for s, row in rows.get(number.condition, {}).items()}
+        there = {s: value for s, value in values.items() if isfinite(value)}
+        if there:
+            own = f"{there[seed]:.3g}" if seed in there else "–"
+            lines.append((
+                f"{number.quantity}, {number.condition}", _paper(number), own,
+                short(mean_of(there.values())), _verdict(number, list(there.values())),
+            ))  # fmt: skip
+    return lines
+
+
+def numbers_section(numbers: Sequence[PublishedNumber], group: EdgeGroup) -> list[Section]:
+    """The table as a section; nothing of runs of another size, or if no number is known.
+
+    Args:
+        numbers: What was published.
+        group: Runs of the task.
+
+    Returns:
+        One section or none.
+    """
+    published = group.regime.functional_steps["late"] == PUBLISHED_LATE
+    lines = number_rows(numbers, group.rows, group.regime.published_seed) if published else []
+    title = f"Published numbers, {group.name}"
+    return [Section(title, "", [Table(COLUMNS, lines, CAPTION)])] if lines else []
+
+
+def _paper(number: PublishedNumber) -> str:
+    return f"{number.value:g}" + (f" ({number.seeds} seeds)" if number.seeds > 1 else "")
+
+
+def _verdict(number: PublishedNumber, values: list[float]) -> str:
+    count = len(values)
+    if count < FEWEST:
+        return "–"
+    width = np.std(values, ddof=1) * sqrt(1 / number.seeds + 1 / count)
+    reach = float(student.ppf(0.975, count - 1)) * float(width)
+    return "within" if abs(number.value - float(np.mean(values))) <= reach else "outside"
