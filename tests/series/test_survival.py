@@ -244,3 +244,9 @@ def test_time_ratio_of_exact_multiples():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("step", [300, 600, None])
+def test_one_run_says_nothing_of_the_mean(step):
+    found = restricted_mean(Times.from_optional([step], budget=600), 600)
+    assert (found.centre, found.lower, found.upper, found.count) == (step or 600, 0, 600, 1)

@@ -44,7 +44,10 @@ def restricted_mean(times: Times, horizon: int | float, confidence: float = 0.95
     """
     values = _pseudo_values(times, horizon)
     area = float(_areas(times, np.ones((1, times.count)), horizon)[0])
-    if times.count > 1 and np.ptp(values) <= 1e-9 * horizon:
+    if times.count == 1:
+        # Of one run alone the mean may be anything, one that never generalises included.
+        return Interval(area, 0.0, float(horizon), 1)
+    if np.ptp(values) <= 1e-9 * horizon:
         return _all_alike(area, 0, horizon, times.count, confidence)
     raw = mean_interval(values.tolist(), confidence)
     reach = (raw.upper - raw.lower) / 2 * horizon / (area * (horizon - area))
