@@ -28,6 +28,7 @@ from spectraledge.updates.orthogonal_gradient import OrthogonalGradient
 from spectraledge.updates.project_gradient import BoostParallel, ProjectGradient, ScaleGradient
 from spectraledge.updates.project_update import ProjectUpdate
 from spectraledge.updates.ramp_strength import RampStrength, RampStrengthAtEvent
+from spectraledge.updates.ramp_strength_at_edge import RampStrengthAtEdge
 from spectraledge.updates.random_direction import RandomDirection
 from spectraledge.updates.reference_trajectories import trajectories_from
 from spectraledge.updates.restart_at import RestartAt
@@ -63,6 +64,7 @@ __all__ = [
     "ProjectGradient",
     "ProjectUpdate",
     "RampStrength",
+    "RampStrengthAtEdge",
     "RampStrengthAtEvent",
     "RandomBasis",
     "RandomDirection",

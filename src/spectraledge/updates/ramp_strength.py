@@ -21,7 +21,14 @@ from spectraledge.updates.base import (
     wrapped_state,
 )
 
-__all__ = ["Quantity", "RampStrength", "RampStrengthAtEvent"]
+__all__ = [
+    "Quantity",
+    "RampStrength",
+    "RampStrengthAtEvent",
+    "check_strength",
+    "check_whole",
+    "scaled_strength",
+]
 
 Quantity = Literal["batch_loss", "batch_accuracy", "gradient_norm", "weight_norm"]
 Crossing = Literal["below", "above"]
@@ -54,10 +61,10 @@ class RampStrength(Update):
     after: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_strength("RampStrength", self.update)
+        check_strength("RampStrength", self.update)
         check_range("RampStrength", low=1, at=self.at)
         check_range("RampStrength", duration=self.duration, before=self.before, after=self.after)
-        _check_whole("RampStrength", at=self.at, duration=self.duration)
+        check_whole("RampStrength", at=self.at, duration=self.duration)
 
     @property
     def part(self) -> str | None:
@@ -82,7 +89,7 @@ class RampStrength(Update):
         clock: Clock,
     ) -> None:
         """The inner update at its strength of this step, in place."""
-        inner = _scaled(hyper, clock.step - hyper["at"])
+        inner = scaled_strength(hyper, clock.step - hyper["at"])
         self.update.apply_(theta, gradient, state, inner, clock)
 
     def watch_(
@@ -132,7 +139,7 @@ class RampStrengthAtEvent(Update):
     after: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_strength("RampStrengthAtEvent", self.update)
+        check_strength("RampStrengthAtEvent", self.update)
         check_name("quantity", self.quantity, get_args(Quantity))
         check_name("crossing", self.crossing, get_args(Crossing))
         check_range("RampStrengthAtEvent", low=-torch.inf, threshold=self.threshold)
@@ -140,7 +147,7 @@ class RampStrengthAtEvent(Update):
         check_range(
             "RampStrengthAtEvent", duration=self.duration, before=self.before, after=self.after
         )
-        _check_whole("RampStrengthAtEvent", duration=self.duration)
+        check_whole("RampStrengthAtEvent", duration=self.duration)
 
     @property
     def part(self) -> str | None:
@@ -168,7 +175,7 @@ class RampStrengthAtEvent(Update):
     ) -> None:
         """The inner update at its strength of this step, in place."""
         self._look_(theta, gradient, state, hyper, clock)
-        inner = _scaled(hyper, clock.step - state["reached_at"])
+        inner = scaled_strength(hyper, clock.step - state["reached_at"])
         self.update.apply_(theta, gradient, inner_state(state), inner, clock)
 
     def watch_(
@@ -215,7 +222,7 @@ def _observed(quantity: Quantity, theta: Tensor, gradient: Tensor, clock: Clock)
     return told
 
 
-def _scaled(hyper: Mapping[str, Any], since: Tensor) -> dict[str, Any]:
+def scaled_strength(hyper: Mapping[str, Any], since: Tensor) -> dict[str, Any]:
     """Numbers of the inner update with its strength of the moment; `since` counts steps."""
     duration = hyper["duration"]
     progress = torch.where(since < duration, since / duration.clamp_min(1.0), 1.0)
@@ -225,13 +232,15 @@ def _scaled(hyper: Mapping[str, Any], since: Tensor) -> dict[str, Any]:
     return {**hyper["update"], "strength": hyper["update"]["strength"] * factor}
 
 
-def _check_whole(owner: str, **steps: float) -> None:
+def check_whole(owner: str, **steps: float) -> None:
+    """Raise unless these are whole numbers of steps."""
     for name, value in steps.items():
         if value != int(value):
             raise ValueError(f"{owner}: expected a whole number of steps {name}, got {value}")
 
 
-def _check_strength(owner: str, update: object) -> None:
+def check_strength(owner: str, update: object) -> None:
+    """Raise unless it is an update with a strength."""
     if isinstance(update, Update) and isinstance(getattr(update, "strength", None), float):
         return
     raise TypeError(

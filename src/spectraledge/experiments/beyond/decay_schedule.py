@@ -1,7 +1,8 @@
 """Can decay be turned down once the edge has aligned with the weights, at no cost?
 
 On Dyck-1 the window of the edge aligns at step 600. Decay is turned off there, at 1000 or at 2000,
-or down to a tenth, and the end is compared with decay throughout: accuracy, and how well depth can
+or down to a tenth, or off by the run itself once |cos(v₁, θ)| exceeds 0.6, and the end is
+compared with decay throughout: accuracy, and how well depth can
 be read from the representation by a probe that does not mind its scale.
 """
 
@@ -34,17 +35,32 @@ from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.report import Page, Section, Table, Verdict
 from spectraledge.training import RunSpec
-from spectraledge.updates import Adam, ClipGradient, RampStrength, Update, WeightDecay
+from spectraledge.updates import (
+    Adam,
+    ClipGradient,
+    EdgeBasis,
+    RampStrength,
+    RampStrengthAtEdge,
+    Update,
+    WeightDecay,
+)
 
 __all__ = ["STUDY", "DecaySchedule"]
 
 # Off at the step at which the first displacement has left a window of five, later, and a tenth.
 SCHEDULES = {"off at 600": (600, 0.0), "off at 2000": (2000, 0.0), "a tenth from 600": (600, 0.1)}
+ALIGNED = "off once the edge has aligned"
 SHARE = (-0.03, 1.03)
 
 
 def _chain(start: int, strength: float) -> tuple[Update, ...]:
     decay = RampStrength(WeightDecay(1.0, on="all"), float(start), after=strength)
+    return (ClipGradient(1.0), decay, Adam(beta2=0.98))
+
+
+def _once_aligned(cadence: int) -> tuple[Update, ...]:
+    edge = EdgeBasis(components=1, every=cadence)
+    decay = RampStrengthAtEdge(WeightDecay(1.0, on="all"), 0.6, edge)
     return (ClipGradient(1.0), decay, Adam(beta2=0.98))
 
 
@@ -58,6 +74,7 @@ def schedule_runs(scale: Scale) -> dict[str, list[RunSpec]]:
         name: regime.runs(_chain(start // shrink, strength), steps=steps)
         for name, (start, strength) in SCHEDULES.items()
     }
+    own[ALIGNED] = regime.runs(_once_aligned(regime.record_every), steps=steps)
     return {BASELINE: released[BASELINE], RELEASED: released[RELEASED], **own}
 
 
