@@ -23,6 +23,7 @@ from spectraledge.updates import (
     ClipGradient,
     Clock,
     During,
+    EdgeBasis,
     Grokfast,
     Hyperball,
     InitialBasis,
@@ -37,9 +38,11 @@ from spectraledge.updates import (
     ProjectGradient,
     ProjectUpdate,
     RampStrength,
+    RampStrengthAtEdge,
     RampStrengthAtEvent,
     RandomBasis,
     RandomDirection,
+    RestartAt,
     ScaleGradient,
     SingularBasis,
     TrajectoryBasis,
@@ -91,13 +94,18 @@ VARIANTS = {
         RandomBasis(3, ("query", "value"), round(10 * x)), x, "orthogonal", 2, True
     ),
     "ProjectUpdate": lambda x: ProjectUpdate(WeightDecay(x), PastBasis(2, 1, 4), x),
+    "ProjectUpdate-edge": lambda x: ProjectUpdate(WeightDecay(x), EdgeBasis(1, 2, 1), x),
     "ProjectUpdate-Adam": lambda x: ProjectUpdate(Adam(x), future(x), x, "orthogonal"),
     "RampStrength": lambda x: RampStrength(LowRank(x, on="matrices"), 10 * x, 10 * x - 2, x, 1.0),
+    "RampStrengthAtEdge": lambda x: RampStrengthAtEdge(
+        WeightDecay(x), x / 10, EdgeBasis(1, 2, 1), duration=2
+    ),
     "RampStrengthAtEvent": lambda x: RampStrengthAtEvent(
         WeightDecay(x), "weight_norm", 5.0, "above", 2, duration=2
     ),
     "RandomDirection": lambda x: RandomDirection(x, on="matrices"),
     "RandomDirection-kept": lambda x: RandomDirection(x / 100, fresh=False, coupled=False),
+    "RestartAt": lambda x: RestartAt(Adam(beta1=x), 10 * x),
     "SGD": lambda x: SGD(momentum=x),
     "ScaleGradient": lambda x: ScaleGradient(x),
     "TruncateRank": lambda x: TruncateRank(3, 2, 5, on="matrices"),

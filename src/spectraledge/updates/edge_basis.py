@@ -84,7 +84,9 @@ class EdgeBasis(Basis):
             return None
         order = [n % room for n in range(max(0, count - self.window), count + 1)]
         moved = state[PAST][:, order].double().diff(dim=1)
-        values, right = torch.linalg.svd(moved, full_matrices=False)[1:]
+        # A run that diverged has no edge, and must not fail the others.
+        finite = moved.isfinite().flatten(1).all(1)[:, None, None]
+        values, right = torch.linalg.svd(moved.where(finite, 0.0), full_matrices=False)[1:]
         # A direction without length is none.
         kept = right[:, : self.components] * (values[:, : self.components, None] > 0)
         return BlockBasis(span.layout.size, (BasisBlock(NAME, columns, kept.mT),))
