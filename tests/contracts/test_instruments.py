@@ -13,10 +13,12 @@ import spectraledge.instruments as package
 from cases import EAGER, TINY_MODEL, tiny
 from spectraledge.instruments import (
     FourierStructure,
+    GapFlow,
     Instrument,
     Observer,
     RepresentationProbe,
     SpectralEdge,
+    UpdateDecomposition,
     Window,
     instrument_key,
 )
@@ -47,6 +49,7 @@ KINDS = every_instrument()
 # Windows that the few snapshots here can fill.
 SHORT = {
     SpectralEdge: {"window": 3},
+    GapFlow: {"window": 3},
     # Small networks take a minute here; tests of the probes have them.
     RepresentationProbe: {"readers": ("linear", "quadratic")},
 }
@@ -55,6 +58,7 @@ VARIANTS = [kind(**SHORT.get(kind, {})) for kind in KINDS] + [
 ]
 # The tokens of the numbers alone, in an even and an odd number.
 VARIANTS += [FourierStructure(modulus=7), FourierStructure(modulus=7, order="discrete_logarithm")]
+VARIANTS += [SpectralEdge(window=3, sketch=64), UpdateDecomposition(sketch=64)]
 each = pytest.mark.parametrize("instrument", VARIANTS, ids=instrument_key)
 
 
