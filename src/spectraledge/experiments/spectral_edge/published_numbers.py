@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from math import isfinite, sqrt
 
 import numpy as np
@@ -31,8 +32,10 @@ FEWEST = 3
 PUBLISHED_LATE = 3900
 CAPTION = (
     "Mean over seeds with 95 % t intervals. Verdict: whether the published number lies in the 95 % "
-    "interval for as many further seeds as it is of, `t s √(1/k + 1/n)`; three seeds of ours at "
-    "least. One snapshot scatters much between seeds, so that this interval is wide for some."
+    "interval for as many further seeds as it is of, `t s √(1/k + 1/n)`, and half a unit of its "
+    "last digit; three seeds of ours at least. What follows from the rows alone has no scatter, "
+    "and differs by the split of their tokens. One snapshot scatters much between seeds, so that "
+    "this interval is wide for some."
 )
 
 
@@ -121,5 +124,11 @@ def _verdict(number: PublishedNumber, values: list[float]) -> str:
     if count < FEWEST:
         return "–"
     width = np.std(values, ddof=1) * sqrt(1 / number.seeds + 1 / count)
-    reach = float(student.ppf(0.975, count - 1)) * float(width)
+    reach = float(student.ppf(0.975, count - 1)) * float(width) + _half_unit(number.value)
     return "within" if abs(number.value - float(np.mean(values))) <= reach else "outside"
+
+
+def _half_unit(value: float) -> float:
+    """Half a unit of the last digit as printed; numbers below 1 have two decimals at least."""
+    exponent = int(Decimal(str(value)).as_tuple().exponent)
+    return 0.5 * 10.0 ** (min(exponent, -2) if abs(value) < 1 else exponent)
