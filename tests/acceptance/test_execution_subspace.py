@@ -19,14 +19,29 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     defect_runs,
     published_onset,
 )
+from spectraledge.experiments.execution_subspace.intervention_effects import arms_of, delays_of
+from spectraledge.experiments.execution_subspace.interventions import (
+    HORIZON,
+    UNTIL_GROK_STOP,
+    protocol_of,
+)
 from spectraledge.experiments.execution_subspace.projection_curves import BASES
 from spectraledge.experiments.execution_subspace.regimes import GROKKING, HARD, PUBLISHED, UNTIL
 from spectraledge.experiments.execution_subspace.released_shares import MATRIX_KINDS, MATRIX_MEANS
+from spectraledge.experiments.execution_subspace.suppression_arms import (
+    AMPLIFIED,
+    CHAINS,
+    RANDOM_MATCHED,
+    SCALED,
+    dose,
+    other_batches,
+)
 from spectraledge.experiments.execution_subspace.training_phases import median_of
 from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name
 from spectraledge.experiments.row_values import value_at
 from spectraledge.experiments.study import Known
 from spectraledge.lab.ledger import Ledger
+from spectraledge.lab.rows import Row
 from spectraledge.models import PreNormEncoderSpec
 from spectraledge.snapshots import Layout, flatten_parameters
 
@@ -35,8 +50,13 @@ SCATTER = 490
 
 
 @cache
+def ledger() -> Ledger:
+    return Ledger.read(LEDGER)
+
+
+@cache
 def runs(operation: str, decay: str = DECAY) -> list[DefectRun]:
-    known = Known(Ledger.read(LEDGER), UNTIL)
+    known = Known(ledger(), UNTIL)
     return defect_runs(known, base_runs(PUBLISHED)[operation, decay])
 
 
@@ -167,3 +187,39 @@ def test_the_onset_fires_in_every_run_that_does_not_generalise():
     silent = [run for operation in HARD for run in runs(operation)]
     silent += [run for operation in PUBLISHED.operations for run in runs(operation, NO_DECAY)]
     assert all(published_onset(run).step is not None for run in silent)
+
+
+@cache
+def arms() -> dict[str, dict[int, Row]]:
+    """Rows of interventions on addition, by arm and seed."""
+    protocol = protocol_of("full", ("add",))
+    known = Known(ledger(), UNTIL_GROK_STOP)
+    return arms_of(known, protocol, CHAINS)["add"]
+
+
+def delay(arm: str) -> float:
+    """Mean delay over three seeds; a run that does not generalise counts with the horizon."""
+    found = delays_of({"add": arms()}, arm, HORIZON)
+    assert found is not None
+    assert found.count == 3
+    return found.interval().centre
+
+
+def test_suppression_on_a_basis_of_other_batches_delays_as_published_up_to_scatter():
+    # 850 steps published; see the head of this file.
+    assert 0 < delay(other_batches(0.75)) < 850 + 2 * SCATTER
+
+
+def test_what_adam_cannot_see_delays_nothing():
+    assert abs(delay(SCALED)) < SCATTER
+    assert abs(delay(RANDOM_MATCHED)) < SCATTER
+
+
+def test_amplification_delays_as_much_as_suppression():
+    assert delay(AMPLIFIED) == pytest.approx(delay(dose(0.75)), abs=SCATTER)
+
+
+def test_full_suppression_loses_what_was_memorised_within_500_steps():
+    for row in arms()[dose(1.0)].values():
+        assert value_at(row, "train_accuracy", 500) > 0.95
+        assert value_at(row, "train_accuracy", 1000) < 0.5
