@@ -131,7 +131,6 @@ CONTROLS: Chains = MappingProxyType({
     SCALED: _on_gradient(lambda p: ScaleGradient(1 - STRENGTH)),
     RANDOM_MATCHED: _suppress(_random_matched),
     "same norm, s = 0.75": _suppress(_trajectory, match_norm=True),
-    OTHER_BATCHES: _suppress(_other_batches),
     OWN_PAST: _suppress(lambda p: PastBasis(every=p.regime.record_every)),
     INITIAL: _suppress(lambda p: InitialBasis()),
     AFTER_ADAM: _after_adam,
@@ -141,6 +140,6 @@ CHAINS: Chains = MappingProxyType(
     {dose(strength): _suppress(_trajectory, strength) for strength in DOSES}
     | dict(CONTROLS)
     | {random_dose(strength): _suppress(_random, strength) for strength in DOSES}
-    | {other_batches(strength): _suppress(_other_batches, strength) for strength in DOSES[:2]}
+    | {other_batches(strength): _suppress(_other_batches, strength) for strength in DOSES[:3]}
     | {AMPLIFIED_OTHER: _on_gradient(lambda p: BoostParallel(_other_batches(p), 4.0))}
 )

@@ -169,7 +169,7 @@ PROBE_NUMBERS: tuple[PublishedNumber, ...] = (
     ),
     *(
         PublishedNumber(
-            f"Depth from {reading}", v,
+            f"Depth from {reading.replace('with', 'both with')}", v,
             at(probe_curve(COMPOSITION, "published_score", reading), LATE), condition,
         )
         for condition, values in (
