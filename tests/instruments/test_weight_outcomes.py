@@ -7,7 +7,7 @@ from functional_problems import ModelProblem, QuadraticLoss, gaussian, quadratic
 
 from spectraledge.instruments import weight_outcomes
 from spectraledge.instruments.held_out_rows import HeldOutRows, LabelledOutputs
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS, chosen_columns
+from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, chosen_columns
 from spectraledge.instruments.weight_outcomes import Outcomes, outcomes
 from spectraledge.tasks import UNLABELLED
 

@@ -17,8 +17,7 @@ from spectraledge.instruments.ablation_controls import (
 )
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.functional_site import FunctionalSite, check_counts
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
+from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, check_subset
 
 __all__ = ["Ablation"]
 
@@ -93,7 +92,7 @@ class Ablation(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("Ablation", self.kinds)
+        check_subset("Ablation", self.kinds)
         check_counts(self, "rows")
         if self.draws < 2:
             raise ValueError(f"Ablation: expected draws >= 2, got {self.draws}; a spread needs two")

@@ -26,13 +26,13 @@ from spectraledge.instruments.labelled_tokens import (
     inspected,
     run_representations,
 )
-from spectraledge.instruments.probe_fits import probe_scores, targets_of
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import (
+from spectraledge.instruments.parameter_subset import (
     ATTENTION_WEIGHTS,
-    UpdateWindow,
+    check_subset,
     chosen_columns,
 )
+from spectraledge.instruments.probe_fits import probe_scores, targets_of
+from spectraledge.instruments.update_window import UpdateWindow
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
 
@@ -190,7 +190,7 @@ class FunctionalResponse(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("FunctionalResponse", self.kinds)
+        check_subset("FunctionalResponse", self.kinds)
         check_name("order of classes for FunctionalResponse", self.order, ORDERS)
         if not 1 <= self.count <= self.window:
             raise ValueError(

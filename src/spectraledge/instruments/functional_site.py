@@ -13,7 +13,8 @@ from torch import Tensor
 
 from spectraledge.instruments.base import Differentiable, Window
 from spectraledge.instruments.held_out_rows import HeldOutRows
-from spectraledge.instruments.update_window import UpdateWindow, chosen_columns
+from spectraledge.instruments.parameter_subset import chosen_columns
+from spectraledge.instruments.update_window import UpdateWindow
 from spectraledge.instruments.weight_outcomes import Outcomes, outcomes
 from spectraledge.updates.random_streams import generator
 

@@ -14,10 +14,14 @@ from torch import Tensor
 from spectraledge.instruments.base import Differentiable, Instrument, Output, Window
 from spectraledge.instruments.curvature import curvature_along
 from spectraledge.instruments.interval_parts import IntervalParts
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS, UpdateWindow, chosen_columns
+from spectraledge.instruments.parameter_subset import (
+    ATTENTION_WEIGHTS,
+    check_subset,
+    chosen_columns,
+    chosen_parameters,
+)
+from spectraledge.instruments.update_window import UpdateWindow
 from spectraledge.snapshots import Layout
-from spectraledge.weight_matrices import weight_matrices
 
 __all__ = ["GapFlow"]
 
@@ -82,7 +86,7 @@ class GapFlow(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("GapFlow", self.kinds)
+        check_subset("GapFlow", self.kinds)
         if self.window < 2 or not 1 <= self.gaps < self.window or self.batches < 2:
             raise ValueError(
                 "GapFlow: expected window >= 2, gaps in 1..window − 1 and batches >= 2, got "
@@ -96,7 +100,7 @@ class GapFlow(Instrument):
 
     def parts_of(self, layout: Layout) -> set[str]:
         """The parameters that hold the chosen matrices."""
-        return {m.parameter for m in weight_matrices(layout, self.kinds).values()}
+        return chosen_parameters(layout, self.kinds)
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Numbers of directions and of gaps."""

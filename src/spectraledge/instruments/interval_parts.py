@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from spectraledge.instruments.update_window import chosen_stretches
+from spectraledge.instruments.parameter_subset import chosen_stretches
 from spectraledge.snapshots import Snapshot
 
 __all__ = ["IntervalParts"]

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.functional_site import FunctionalSite, check_counts
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
+from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, check_subset
 
 __all__ = ["LogitResponse", "component_effects"]
 
@@ -114,7 +113,7 @@ class LogitResponse(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("LogitResponse", self.kinds)
+        check_subset("LogitResponse", self.kinds)
         check_counts(self, "directions", "rows")
         if self.random < 2:
             raise ValueError(

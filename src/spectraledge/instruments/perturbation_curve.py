@@ -17,8 +17,7 @@ from spectraledge.instruments.functional_site import (
     check_counts,
     direction_names,
 )
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
+from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, check_subset
 from spectraledge.linalg.names import check_name
 
 __all__ = ["PerturbationCurve", "directional_curvature", "perturbation_curve"]
@@ -197,7 +196,7 @@ class PerturbationCurve(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("PerturbationCurve", self.kinds)
+        check_subset("PerturbationCurve", self.kinds)
         displacement_levels(self.steps, self.points)
         check_name("curvature of PerturbationCurve", self.curvature, CURVATURES)
         check_counts(self, "directions", "random", "rows")

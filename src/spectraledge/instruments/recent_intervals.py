@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from spectraledge.instruments.base import Window
 from spectraledge.instruments.interval_parts import IntervalParts
-from spectraledge.instruments.update_window import chosen_stretches
+from spectraledge.instruments.parameter_subset import chosen_stretches
 from spectraledge.linalg.sketch import CountSketch
 from spectraledge.snapshots import Snapshot
 

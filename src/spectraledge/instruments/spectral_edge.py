@@ -13,9 +13,12 @@ from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.interval_products import IntervalProducts
+from spectraledge.instruments.parameter_subset import (
+    ATTENTION_WEIGHTS,
+    check_subset,
+    chosen_stretches,
+)
 from spectraledge.instruments.recent_intervals import check_sketch, recent_intervals
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS, chosen_stretches
 from spectraledge.linalg.rotation_nulls import drift_ratio, rotation_null
 from spectraledge.linalg.sketch import CountSketch
 from spectraledge.linalg.update_spectrum import (
@@ -45,7 +48,8 @@ class SpectralEdge(Instrument):
     Args:
         window: W >= 2 displacements; 5 is published for Dyck-1 and SCAN, 10 for modular arithmetic.
         stride: Snapshots per displacement, >= 1.
-        kinds: Kinds of matrices that are looked at; empty for every weight matrix.
+        kinds: Kinds of matrices that are looked at, or ``parameters:`` and a pattern of names;
+            empty for every weight matrix.
         sketch: Buckets m of a count sketch that stands for the weights, for models of which W + 1
             snapshots are too many; None keeps whole snapshots. A snapshot is then one that was
             measured, and after training resumes windows start short again. The relative standard
@@ -95,7 +99,7 @@ class SpectralEdge(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("SpectralEdge", self.kinds)
+        check_subset("SpectralEdge", self.kinds)
         check_sketch("SpectralEdge", self.sketch)
         for name, least in (("window", 2), ("stride", 1)):
             if getattr(self, name) < least:

@@ -12,9 +12,12 @@ from torch.nn.functional import pad
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.interval_products import IntervalProducts
+from spectraledge.instruments.parameter_subset import (
+    ATTENTION_WEIGHTS,
+    check_subset,
+    chosen_parameters,
+)
 from spectraledge.instruments.recent_intervals import check_sketch, recent_intervals
-from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.instruments.update_window import ATTENTION_WEIGHTS
 from spectraledge.linalg.update_energy import (
     alignment_cosines,
     direction_projections,
@@ -23,7 +26,6 @@ from spectraledge.linalg.update_energy import (
 )
 from spectraledge.linalg.update_spectrum import update_spectrum
 from spectraledge.snapshots import Layout
-from spectraledge.weight_matrices import weight_matrices
 
 __all__ = ["PARTS", "UpdateDecomposition"]
 
@@ -60,7 +62,8 @@ class UpdateDecomposition(Instrument):
         window: W >= 2 displacements.
         stride: Snapshots per displacement, >= 1; the parts of longer intervals are summed.
         components: Leading directions that are reported, 1 to W.
-        kinds: Kinds of matrices that are looked at; empty for every weight matrix.
+        kinds: Kinds of matrices that are looked at, or ``parameters:`` and a pattern of names;
+            empty for every weight matrix.
         weight_decay: ω of the trapezoid; runs in which recorded decay is zero have none.
         sketch: Buckets m of a count sketch that stands for weights and parts, see `SpectralEdge`;
             shares and cosines are then off by about ``1/√m``. None keeps whole vectors.
@@ -106,7 +109,7 @@ class UpdateDecomposition(Instrument):
     }
 
     def __post_init__(self) -> None:
-        check_kinds("UpdateDecomposition", self.kinds)
+        check_subset("UpdateDecomposition", self.kinds)
         check_sketch("UpdateDecomposition", self.sketch)
         if not 1 <= self.components <= self.window:
             raise ValueError(
@@ -130,7 +133,7 @@ class UpdateDecomposition(Instrument):
 
     def parts_of(self, layout: Layout) -> set[str]:
         """The parameters that hold the chosen matrices."""
-        return {m.parameter for m in weight_matrices(layout, self.kinds).values()}
+        return chosen_parameters(layout, self.kinds)
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Numbers of the components and names of the parts."""

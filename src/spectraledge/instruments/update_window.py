@@ -4,48 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float64, Int
+from jaxtyping import Float64
 from torch import Tensor
 
+from spectraledge.instruments.parameter_subset import chosen_columns
 from spectraledge.linalg.update_spectrum import UpdateSpectrum, update_spectrum
-from spectraledge.snapshots import Layout, Snapshot
-from spectraledge.weight_matrices import weight_matrices
+from spectraledge.snapshots import Snapshot
 
-__all__ = ["ATTENTION_WEIGHTS", "UpdateWindow", "chosen_columns", "chosen_stretches", "update_gram"]
-
-ATTENTION_WEIGHTS = ("query", "key", "value", "attention_output")
-
-
-@lru_cache(maxsize=32)
-def chosen_columns(layout: Layout, kinds: tuple[str, ...]) -> Int[Tensor, " D"]:
-    """Columns of the flat parameters that belong to matrices of the given kinds.
-
-    Args:
-        layout: Of the flat vector.
-        kinds: Kinds of matrices; empty for every weight matrix.
-
-    Returns:
-        D columns, matrix by matrix.
-
-    Raises:
-        ValueError: If the model has no such matrix.
-    """
-    numbers = torch.arange(layout.size).unsqueeze(0)
-    matrices = weight_matrices(layout, kinds).values()
-    return torch.cat([m.view(numbers, layout).flatten() for m in matrices])
-
-
-@lru_cache(maxsize=32)
-def chosen_stretches(layout: Layout, kinds: tuple[str, ...]) -> tuple[slice, ...]:
-    """`chosen_columns` as slices, in their order; slices are copied ten times faster."""
-    columns = chosen_columns(layout, kinds)
-    breaks = (columns.diff() != 1).nonzero().flatten() + 1
-    pieces = columns.tensor_split(breaks.tolist())
-    return tuple(slice(int(p[0]), int(p[-1]) + 1) for p in pieces if len(p))
+__all__ = ["UpdateWindow", "run_dots", "update_gram"]
 
 
 def update_gram(points: Sequence[Tensor]) -> Tensor:
