@@ -118,8 +118,8 @@ EDGE_NUMBERS: tuple[PublishedNumber, ...] = (
         for condition, angles in ((DECAY, (17.8, 41.7, 51.6)), (NO_DECAY, (22.2, 43.7, 64.4)))
         for k, v in enumerate(angles, 1)
     ),
-    _decay("Stability α₁", 0.77, curve_name(EDGE, "stability", "v1"), 500),
-    _decay("Stability α₂", 0.16, curve_name(EDGE, "stability", "v2"), 500),
+    _decay("Stability α₁", 0.77, curve_name(EDGE, "stability", "v1"), 600),
+    _decay("Stability α₂", 0.16, curve_name(EDGE, "stability", "v2"), 600),
     _decay("Depth wave, elevation", 5.2, curve_name(RESPONSE, "elevation", "v1"), 500),
     _decay("Depth wave, elevation", 4.1, curve_name(RESPONSE, "elevation", "v1"), 500, 3),
 )  # fmt: skip
