@@ -108,6 +108,33 @@ def test_interrupted_runs_resume_exactly(plan, tmp_path, stop):
             np.testing.assert_equal(ours_of, theirs_of)
 
 
+def test_runs_go_on_under_a_version_that_measures_something_else(tmp_path, monkeypatch):
+    # Without snapshots, of which everything would be measured anew.
+    plan = Plan(tmp_path, (Displacement(),), execution=EAGER)
+
+    def interrupt(progress):
+        if progress.step == 6 and progress.snapshot is None:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(SPECS[:2], plan, interrupt)
+    first = Displacement.measure
+
+    def later(self, window):
+        norm = window.now.parameters.double().norm(dim=1)
+        return {"moved": first(self, window)["moved"], "norm": norm}
+
+    monkeypatch.setattr(Displacement, "measure", later)
+    monkeypatch.setattr(Displacement, "outputs", {"moved": Output("way"), "norm": Output("norm")})
+    for result in run(SPECS[:2], plan):
+        assert result.failure is None
+        steps, arrays = result.reading(Displacement())
+        assert steps.tolist() == [0, 4, 8, 12]
+        assert np.isfinite(arrays["moved"]).all()
+        assert np.isnan(arrays["norm"]).tolist() == [True, True, False, False]
+        assert np.isnan(arrays["decayed"]).tolist() == [False, False, True, True]
+
+
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spectraledge.instruments import Observer
@@ -72,9 +73,8 @@ class Recorder:
         """
         self._append_curves(snapshot, state)
         for key, arrays in readings.items():
-            self._readings[key]["step"].append(snapshot.step)
-            for name, array in arrays.items():
-                self._readings[key][name].append(array[self.run].numpy())
+            values = {name: array[self.run].numpy() for name, array in arrays.items()}
+            _append_reading(self._readings[key], snapshot.step, values)
         if self.keep_snapshots:
             self._save_snapshot(snapshot)
 
@@ -139,6 +139,23 @@ class Recorder:
                 continue  # an instrument whose cadence has not come yet
             columns["step"] = list(steps[steps <= step])
             columns.update({name: list(v[steps <= step]) for name, v in arrays.items()})
+
+
+def _append_reading(
+    columns: dict[str, list[Any]], step: int, values: Mapping[str, NDArray[Any]]
+) -> None:
+    """One more step of every output.
+
+    A run may go on under a version whose instruments have other outputs than the one before: those
+    that are new are unknown at its steps, and those that are gone at the steps to come.
+    """
+    before = len(columns["step"])
+    for name, value in values.items():
+        columns[name] += [np.full_like(value, np.nan)] * (before - len(columns[name]))
+        columns[name].append(value)
+    for name in columns.keys() - values.keys() - {"step"}:
+        columns[name].append(np.full_like(columns[name][-1], np.nan))
+    columns["step"].append(step)
 
 
 def read_saved(folder: RunFolder) -> Saved | None:
