@@ -33,6 +33,7 @@ def _end_section(group: EdgeGroup) -> Section:
             for name, number in numbers.items()
         ))
         for arm, own in group.rows.items()
+        if own
     ]  # fmt: skip
     return Section("At the end", "", [Table(("arm (seeds)", *numbers), rows)])
 
