@@ -39,6 +39,8 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
     SCAN: {"pre": 0.887, "at": 0.523, "post": 0.002, "late": 0.021},
 }
 
+PUBLISHED_SEEDS: Mapping[str, int] = {DYCK: 42, SCAN: 2024}
+
 
 def lifecycle_claims(groups: Groups) -> list[Verdict]:
     """All verdicts, one a claim and task."""
@@ -79,7 +81,8 @@ def _driven_at(group: EdgeGroup) -> Verdict:
 def _share(group: EdgeGroup, phase: str, claim: str, **threshold: float) -> Verdict:
     step = group.regime.phases[phase]
     paper = PUBLISHED.get(group.name, {}).get(phase)
-    said = "not measured" if paper is None else f"{paper:.1%} (seed {group.regime.published_seed})"
+    of = f"seed {PUBLISHED_SEEDS.get(group.name)}"
+    said = "not measured" if paper is None else f"{paper:.1%} ({of}, published size)"
     rule = (
         "Share of the gradient in the energy along v₁, window of 5. Holds if the 95 % interval "
         "over seeds lies on the claimed side of one half."
