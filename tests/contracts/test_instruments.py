@@ -12,6 +12,7 @@ import torch
 import spectraledge.instruments as package
 from cases import EAGER, TINY_MODEL, tiny
 from spectraledge.instruments import (
+    Curvature,
     FourierStructure,
     GapFlow,
     Instrument,
@@ -50,6 +51,8 @@ KINDS = every_instrument()
 SHORT = {
     SpectralEdge: {"window": 3},
     GapFlow: {"window": 3},
+    # What holds of the iteration holds of a short one.
+    Curvature: {"iterations": 4},
     # Small networks take a minute here; tests of the probes have them.
     RepresentationProbe: {"readers": ("linear", "quadratic")},
 }

@@ -69,9 +69,9 @@ ABLATION, CURVES, LOGITS = Ablation(), PerturbationCurve(points=17), LogitRespon
 PUBLISHED_CURVES = PerturbationCurve(steps="published", curvature="published")
 RESPONSE = FunctionalResponse(seeds=1)
 GAP_FLOW, COORDINATE = GapFlow(), FunctionalCoordinate(rows=2000, count=8)
-# Published steps, and some late ones: single snapshots scatter. The first four are smoke's.
+# Published steps, and some late ones: single snapshots scatter. The first two are smoke's.
 FUNCTIONAL_STEPS = (
-    24, 48, 64, 80, 200, 500, 1400, 2000, 2400, 3000, 3900, 4500, 5000, 9500,
+    24, 80, 200, 500, 1400, 2000, 2400, 3000, 3900, 4500, 5000, 9500,
 )  # fmt: skip
 _LIVE: tuple[Instrument, ...] = (
     EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS, GAP_FLOW,
