@@ -61,8 +61,7 @@ def chosen_parameters(layout: Layout, kinds: tuple[str, ...]) -> set[str]:
     Raises:
         ValueError: If the model has no such matrix, or no name matches a pattern.
     """
-    patterns = [kind.removeprefix(NAMED) for kind in kinds if kind.startswith(NAMED)]
-    own = tuple(kind for kind in kinds if not kind.startswith(NAMED))
+    own, patterns = _kinds_and_patterns(kinds)
     found = {name for pattern in patterns for name in _named(layout, pattern)}
     if own or not patterns:
         found |= {matrix.parameter for matrix in weight_matrices(layout, own).values()}
@@ -92,8 +91,7 @@ def chosen_columns(layout: Layout, kinds: tuple[str, ...]) -> Int[Tensor, " D"]:
         [4, 5, 6]
     """
     numbers = torch.arange(layout.size).unsqueeze(0)
-    patterns = [kind.removeprefix(NAMED) for kind in kinds if kind.startswith(NAMED)]
-    own = tuple(kind for kind in kinds if not kind.startswith(NAMED))
+    own, patterns = _kinds_and_patterns(kinds)
     columns = [
         torch.arange(layout.size)[layout.span(name)]
         for pattern in patterns
@@ -114,6 +112,11 @@ def chosen_stretches(layout: Layout, kinds: tuple[str, ...]) -> tuple[slice, ...
     breaks = (columns.diff() != 1).nonzero().flatten() + 1
     pieces = columns.tensor_split(breaks.tolist())
     return tuple(slice(int(p[0]), int(p[-1]) + 1) for p in pieces if len(p))
+
+
+def _kinds_and_patterns(kinds: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    own = tuple(kind for kind in kinds if not kind.startswith(NAMED))
+    return own, [kind.removeprefix(NAMED) for kind in kinds if kind.startswith(NAMED)]
 
 
 def _named(layout: Layout, pattern: str) -> list[str]:
