@@ -1,8 +1,13 @@
-"""One thread in every test, and shapes checked at the public boundaries."""
+"""One thread in every test, Ctrl-C as in a terminal, shapes checked at the public boundaries."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell makes its background jobs deaf to it, and what the tests start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from jaxtyping import install_import_hook
 

@@ -12,13 +12,16 @@ import torch
 import spectraledge.instruments as package
 from cases import EAGER, TINY_MODEL, tiny
 from spectraledge.instruments import (
+    CommutatorDefect,
     Curvature,
+    CurvatureAlignment,
     FourierStructure,
     GapFlow,
     Instrument,
     Observer,
     RepresentationProbe,
     SpectralEdge,
+    SubspaceProjection,
     UpdateDecomposition,
     Window,
     instrument_key,
@@ -51,8 +54,11 @@ KINDS = every_instrument()
 SHORT = {
     SpectralEdge: {"window": 3},
     GapFlow: {"window": 3},
-    # What holds of the iteration holds of a short one.
-    Curvature: {"iterations": 4},
+    # What holds of the iteration holds of a short one, and of many pairs holds of three.
+    Curvature: {"iterations": 3},
+    CommutatorDefect: {"pairs": 3},
+    SubspaceProjection: {"pairs": 3},
+    CurvatureAlignment: {"pairs": 3},
     # Small networks take a minute here; tests of the probes have them.
     RepresentationProbe: {"readers": ("linear", "quadratic")},
 }

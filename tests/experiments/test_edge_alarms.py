@@ -5,7 +5,12 @@ from math import inf
 import numpy as np
 import pytest
 
-from spectraledge.experiments.spectral_edge.edge_alarms import CURVES, alarm_claim, first_alarm
+from spectraledge.experiments.spectral_edge.edge_alarms import (
+    CURVES,
+    alarm_claim,
+    first_alarm,
+    first_reentry,
+)
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
     DYCK,
@@ -46,6 +51,12 @@ def test_the_second_of_two_windows_fires():
     assert first_alarm(row([(1500, 1500), (2000, 2000)])) == 2000
 
 
+def test_the_gradient_returns_after_any_window_of_decay():
+    assert first_reentry(row([(1500, 1900)])) == 2000
+    assert first_reentry(row([(1500, 5000)])) == inf
+    assert first_reentry(row()) == inf
+
+
 LATER, EARLY = row([(1500, 2500)], grokked=1200), row([(900, 2500)], grokked=1200)
 NEVER, SILENT = row(grokked=1200), row()
 
@@ -71,4 +82,5 @@ def test_controls_that_were_not_measured_are_not_silent():
     for name in CURVES:
         del bare.curves[name]
     assert np.isnan(first_alarm(bare))
+    assert np.isnan(first_reentry(bare))
     assert claim([LATER], [bare]) == "undecided"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spectraledge.series import decay_driven_alarm, decay_driven_windows
+from spectraledge.series import decay_driven_alarm, decay_driven_windows, gradient_reentry
 
 QUIET = {
     "gradient_share": 0.1,
@@ -38,8 +38,27 @@ def test_an_alarm_needs_two_windows_without_a_common_displacement():
     assert np.array_equal(decay_driven_alarm(driven, 1)[1:], driven[1:] & driven[:-1])
 
 
+def reentries(share, bar=0.5):
+    share = np.array(share)
+    return np.flatnonzero(gradient_reentry(share, share < 0.2, above=bar)).tolist()
+
+
+def test_the_gradient_returns_once_a_phase():
+    assert reentries([0.9, 0.1, 0.9, 0.9, 0.1, 0.1, 0.6]) == [2, 6]
+    assert reentries([0.9, 0.9, 0.1, 0.1]) == []
+    assert reentries([]) == []
+
+
+def test_between_the_bars_a_phase_goes_on():
+    assert reentries([0.1, 0.3, 0.45, 0.3, 0.1, 0.4]) == []
+    assert reentries([0.1, 0.3, 0.45, 0.3, 0.1, 0.4], bar=0.35) == [2, 5]
+    assert reentries([0.1, np.nan, 0.6]) == [2]
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"one length, got \[4, 3, 4, 4, 4\]"):
         decay_driven_windows(np.ones(4), np.ones(3), *(np.ones(4),) * 3)
     with pytest.raises(ValueError, match="width >= 1, got 0"):
         decay_driven_alarm(np.ones(3, dtype=bool), 0)
+    with pytest.raises(ValueError, match=r"one length, got \[3, 2\]"):
+        gradient_reentry(np.ones(3), np.ones(2, dtype=bool))

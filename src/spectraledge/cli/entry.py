@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ __all__ = ["main"]
 
 PACKAGE = Path(__file__).parents[1]
 WRONG_USE, FAILED, INTERRUPTED = 2, 1, 130
+SECONDS_TO_REPEAT = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(
             f"{error}; install what the command line needs: pip install 'spectraledge[lab]'"
         )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _interrupts_are_repeated():
         warnings.showwarning = _show_warning
         try:
             return command.execute()
@@ -103,6 +105,31 @@ def _interrupts_end_the_process() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _interrupts_are_repeated() -> Iterator[None]:
+    """Ctrl-C while Python ends an object: what is raised there is dropped, so it comes again."""
+    before = sys.unraisablehook
+    main_thread = threading.get_ident()
+
+    def again() -> None:
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
+    def repeat(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            before(lost)
+            return
+        # Later: raised at once, it would come inside this very hook, and be dropped again.
+        timer = threading.Timer(SECONDS_TO_REPEAT, again)
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _interrupted(stop: KeyboardInterrupt, words: list[str]) -> int:

@@ -11,7 +11,11 @@ from spectraledge.series.boundary import (
 from spectraledge.series.boundary_difference import boundary_difference
 from spectraledge.series.change_point import ChangePoint
 from spectraledge.series.comparisons import benjamini_hochberg, holm, simultaneous_confidence
-from spectraledge.series.decay_driven import decay_driven_alarm, decay_driven_windows
+from spectraledge.series.decay_driven import (
+    decay_driven_alarm,
+    decay_driven_windows,
+    gradient_reentry,
+)
 from spectraledge.series.detection import (
     AlarmOutcomes,
     Auroc,
@@ -104,6 +108,7 @@ __all__ = [
     "detection_rates",
     "exponent_interval",
     "first_held",
+    "gradient_reentry",
     "grok_rule",
     "grok_step",
     "grouped_power_law",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-__all__ = ["decay_driven_alarm", "decay_driven_windows"]
+__all__ = ["decay_driven_alarm", "decay_driven_windows", "gradient_reentry"]
 
 # Unequal lengths are refused below, by number.
 Curve = Float[np.ndarray, " _"]
@@ -83,3 +83,37 @@ def decay_driven_alarm(windows: Bool[np.ndarray, " T"], width: int) -> Bool[np.n
     earlier = np.zeros_like(windows)
     earlier[width:] = windows[:-width]
     return windows & earlier
+
+
+def gradient_reentry(
+    gradient_share: Curve, driven: Bool[np.ndarray, " _"], *, above: float = 0.5
+) -> Bool[np.ndarray, " T"]:
+    """Where the gradient drives the edge again after decay has.
+
+    The bar is higher than that of `decay_driven_windows`, so a share that scatters about one bar
+    does not end a phase of decay and begin the next at every record.
+
+    Args:
+        gradient_share: Of `UpdateDecomposition`, along v₁.
+        driven: Of `decay_driven_windows`, or of `decay_driven_alarm` for lasting phases only.
+        above: Share of the gradient that ends a phase of decay, in (0, 1).
+
+    Returns:
+        True at the first record above the bar after each phase; NaN is not above it.
+
+    Raises:
+        ValueError: For curves of unequal lengths.
+
+    Example:
+        >>> share = np.array([0.9, 0.1, 0.3, 0.6, 0.9, 0.1])
+        >>> gradient_reentry(share, share < 0.2).tolist()
+        [False, False, False, True, False, False]
+    """
+    if len(gradient_share) != len(driven):
+        lengths = [len(gradient_share), len(driven)]
+        raise ValueError(f"gradient_reentry: expected curves of one length, got {lengths}")
+    found, in_phase = np.zeros(len(driven), dtype=bool), False
+    for record, share in enumerate(gradient_share):
+        found[record] = in_phase and share > above
+        in_phase = bool(driven[record]) or (in_phase and not found[record])
+    return found

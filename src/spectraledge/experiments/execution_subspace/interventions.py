@@ -114,7 +114,7 @@ def protocol_of(scale: Scale, operations: tuple[str, ...] = GROKKING) -> Protoco
         return Protocol(regime, operations, regime.seeds)
     if scale == "demo":
         return Protocol(regime, ("add",), regime.seeds[:5])
-    return Protocol(regime, ("add",), regime.seeds[:1], start=50, every=20, decides=False)
+    return Protocol(regime, ("add",), regime.seeds[:1], start=25, every=20, decides=False)
 
 
 def baselines(protocol: Protocol) -> dict[str, list[RunSpec]]:

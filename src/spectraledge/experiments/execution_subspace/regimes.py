@@ -188,7 +188,8 @@ SMOKE = replace(
     model=PreNormEncoderSpec(width=8, heads=2, mlp_width=16),
     batch_size=16,
     lr=1e-2,
-    steps=200,
+    steps=100,
+    record_every=50,
     seeds=(0, 1),
     operations=("add", "x2_xy_y2"),
 )

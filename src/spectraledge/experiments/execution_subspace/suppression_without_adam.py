@@ -59,7 +59,7 @@ def _under_sgd(regime: Regime) -> Regime:
 
 SGD_PUBLISHED, SGD_REDUCED, SGD_SMOKE = map(_under_sgd, (PUBLISHED, REDUCED, SMOKE))
 PROTOCOLS: Mapping[Scale, Protocol] = MappingProxyType({
-    "smoke": Protocol(SGD_SMOKE, ("add",), SGD_SMOKE.seeds, start=50, decides=False),
+    "smoke": Protocol(SGD_SMOKE, ("add",), SGD_SMOKE.seeds, start=25, decides=False),
     "demo": Protocol(SGD_REDUCED, ("add",), SGD_REDUCED.seeds[:5]),
     # The rate was chosen in the reduced regime; no paper uses SGD here.
     "full": Protocol(SGD_PUBLISHED, ("add",), SGD_PUBLISHED.seeds),

@@ -17,9 +17,9 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups
 from spectraledge.lab.rows import Row
 from spectraledge.report import Section, Table, Verdict
-from spectraledge.series import decay_driven_alarm, decay_driven_windows
+from spectraledge.series import decay_driven_alarm, decay_driven_windows, gradient_reentry
 
-__all__ = ["alarm_claim", "alarm_section", "first_alarm"]
+__all__ = ["alarm_claim", "alarm_section", "first_alarm", "first_reentry"]
 
 CURVES = (
     curve_name(SPLIT, "energy_share", "gradient", "v1"),
@@ -37,13 +37,26 @@ RULE = (
 
 def first_alarm(row: Row) -> float:
     """Step of the first alarm; infinite if there is none, NaN if it was not measured."""
+    steps, curves = _curves(row)
+    return _first(steps, decay_driven_alarm(decay_driven_windows(*curves), SPLIT.window))
+
+
+def first_reentry(row: Row) -> float:
+    """Step at which the gradient first drives the edge again after decay has, as `first_alarm`."""
+    steps, curves = _curves(row)
+    return _first(steps, gradient_reentry(curves[0], decay_driven_windows(*curves)))
+
+
+def _curves(row: Row) -> tuple[np.ndarray, list[np.ndarray]]:
     known = [dict(zip(*finite_curve(row, name))) for name in CURVES]
-    steps = sorted(set().union(*known))
-    if not all(known):
+    steps = sorted(set().union(*known)) if all(known) else []
+    return np.array(steps), [np.array([curve.get(step, nan) for step in steps]) for curve in known]
+
+
+def _first(steps: np.ndarray, where: np.ndarray) -> float:
+    if not steps.size:
         return nan
-    curves = [np.array([curve.get(step, nan) for step in steps]) for curve in known]
-    alarm = decay_driven_alarm(decay_driven_windows(*curves), SPLIT.window)
-    found = np.flatnonzero(alarm)
+    found = np.flatnonzero(where)
     return float(steps[found[0]]) if found.size else np.inf
 
 
@@ -79,18 +92,24 @@ def alarm_claim(group: EdgeGroup) -> Verdict:
 
 
 def alarm_section(groups: Groups) -> Section:
-    """First alarm of every run, beside its step of generalising."""
+    """First alarm of every run, and the gradient's return, beside its step of generalising."""
     rows = [
         (
             f"{group.name}, {condition}",
             ", ".join(_words(first_alarm(row)) for row in runs.values()),
+            ", ".join(_words(first_reentry(row)) for row in runs.values()),
             ", ".join("–" if g is None else str(g) for g in group.grok_steps(condition).values()),
         )
         for group in groups.values()
         for condition, runs in group.rows.items()
         if runs
     ]
-    columns = ("runs", "first alarm, each seed", "generalises, each seed")
+    columns = (
+        "runs",
+        "first alarm, each seed",
+        "gradient again after any such window, each seed",
+        "generalises, each seed",
+    )
     return Section("An alarm for edges of decay", RULE, [Table(columns, rows)] if rows else [])
 
 
