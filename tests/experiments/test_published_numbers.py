@@ -10,6 +10,7 @@ from spectraledge.experiments.spectral_edge.dyck_numbers import (
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import (
     PublishedNumber,
     _half_unit,
@@ -60,6 +61,12 @@ def test_cells_are_the_number_the_published_seed_and_the_mean():
     assert float(mean.split()[0]) == np.round(14 / 3, 2)
 
 
+def test_a_number_of_another_run_stands_beside_that_run():
+    number = PublishedNumber("y", 1.5, at("x/y", 150), DECAY, seed=2)
+    ((_, _, own, _, _),) = number_rows([number], ROWS, 42)
+    assert own == "3"
+
+
 def test_other_sizes_have_no_table():
     group = EdgeGroup(DYCK, edge_regimes("smoke")[DYCK], ROWS)
     number = PublishedNumber("y", 1.0, at("x/y", 150), DECAY)
@@ -68,7 +75,7 @@ def test_other_sizes_have_no_table():
 
 
 def test_every_published_number_has_a_name_of_its_own():
-    for numbers in (EDGE_NUMBERS, PROBE_NUMBERS, RELEASE_NUMBERS):
+    for numbers in (EDGE_NUMBERS, PROBE_NUMBERS, RELEASE_NUMBERS, GAP_NUMBERS):
         names = [(n.quantity, n.condition, n.seeds) for n in numbers]
         assert len(set(names)) == len(names) > 5
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from spectraledge.experiments.spectral_edge.edge_regimes import DYCK
 from spectraledge.experiments.spectral_edge.edge_study import EdgeStudy, Groups
 from spectraledge.experiments.spectral_edge.gap_claims import gap_claims
+from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
 from spectraledge.experiments.spectral_edge.gap_sections import gap_sections
+from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
 from spectraledge.report import Section, Verdict
 
 __all__ = ["STUDY", "GapCompression"]
@@ -35,8 +38,9 @@ class GapCompression(EdgeStudy):
         return gap_claims(groups)
 
     def sections(self, groups: Groups) -> list[Section]:
-        """Gaps over steps, declines by window, rotations beside their null."""
-        return gap_sections(groups)
+        """Gaps over steps, declines by window, rotations beside their null, published numbers."""
+        numbers = numbers_section(GAP_NUMBERS, groups[DYCK]) if DYCK in groups else []
+        return [*gap_sections(groups), *numbers]
 
 
 STUDY = GapCompression()

@@ -18,6 +18,7 @@ from spectraledge.report import Section, Table
 __all__ = [
     "COLUMNS",
     "PublishedNumber",
+    "Read",
     "at",
     "at_end",
     "mean_over_run",
@@ -49,6 +50,7 @@ class PublishedNumber:
         read: The same of one run.
         condition: Which runs.
         seeds: How many the published number is the mean of.
+        seed: The run that it is of; None for the one that most numbers are of.
     """
 
     quantity: str
@@ -56,6 +58,7 @@ class PublishedNumber:
     read: Read
     condition: str
     seeds: int = 1
+    seed: int | None = None
 
 
 def at(name: str, step: float) -> Read:
@@ -91,7 +94,8 @@ def number_rows(
         values = {s: number.read(row) for s, row in rows.get(number.condition, {}).items()}
         there = {s: value for s, value in values.items() if isfinite(value)}
         if there:
-            own = f"{there[seed]:.3g}" if seed in there else "–"
+            which = seed if number.seed is None else number.seed
+            own = _figure(there[which]) if which in there else "–"
             lines.append((
                 f"{number.quantity}, {number.condition}", _paper(number), own,
                 short(mean_of(there.values())), _verdict(number, list(there.values())),
@@ -113,6 +117,10 @@ def numbers_section(numbers: Sequence[PublishedNumber], group: EdgeGroup) -> lis
     lines = number_rows(numbers, group.rows, group.regime.published_seed) if published else []
     title = f"Published numbers, {group.name}"
     return [Section(title, "", [Table(COLUMNS, lines, CAPTION)])] if lines else []
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _paper(number: PublishedNumber) -> str:

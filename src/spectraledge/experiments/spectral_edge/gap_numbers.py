@@ -1,0 +1,123 @@
+"""What the paper reports of generalising and of the gap until then, run by run, on Dyck-1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DENSE
+from spectraledge.experiments.spectral_edge.edge_runs import (
+    COARSE_EDGE,
+    NARROW_EDGE,
+    curve_name,
+)
+from spectraledge.experiments.spectral_edge.published_numbers import PublishedNumber, Read
+from spectraledge.instruments import SpectralEdge
+from spectraledge.lab.rows import Row
+from spectraledge.series import first_held
+
+__all__ = ["GAP_NUMBERS", "Until", "grok_step"]
+
+METRIC, GROKKED = "validation_accuracy", 0.95
+
+
+def grok_step(row: Row) -> float:
+    """First record with the published accuracy; NaN if there is none."""
+    step = first_held(*row.curve(METRIC), threshold=GROKKED, patience=1)
+    return nan if step is None else float(step)
+
+
+@dataclass(frozen=True)
+class Until:
+    """Windows of three displacements up to generalising, as the published table takes them.
+
+    Args:
+        edge: The windows.
+        cadence: Steps between the records that the table takes.
+    """
+
+    edge: SpectralEdge
+    cadence: int
+
+    def gap(self, row: Row) -> np.ndarray:
+        """σ₂² − σ₃², and σ₂² where a window holds two displacements, as published."""
+        second, third = (self._curve(row, "singular_values", f"v{k}") for k in (2, 3))
+        return second**2 - np.nan_to_num(third) ** 2
+
+    def ratio(self, row: Row) -> np.ndarray:
+        """σ_k / σ_{k+1} at the weighted gap."""
+        return self._curve(row, "gap_ratio")
+
+    def rank(self, row: Row) -> np.ndarray:
+        """Directions before the weighted gap."""
+        return self._curve(row, "rank_at_gap")
+
+    def _curve(self, row: Row, *output: str) -> np.ndarray:
+        name = curve_name(self.edge, *output)
+        width = curve_name(self.edge, "displacements")
+        if name not in row.curves or width not in row.curves:
+            return np.zeros(0)
+        steps, values = row.curve(name)
+        narrow = row.curve(width)[1] < 2
+        taken = (steps <= grok_step(row)) & (steps % self.cadence == 0) & ~narrow
+        return values[taken]
+
+
+def _of(curve: Callable[[Row], np.ndarray], number: Callable[[np.ndarray], float]) -> Read:
+    return lambda row: float(number(v)) if np.isfinite(v := curve(row)).any() else nan
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.nanmax(values))
+
+
+def _last(values: np.ndarray) -> float:
+    return float(values[np.isfinite(values)][-1])
+
+
+def _mode(values: np.ndarray) -> float:
+    found, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    return float(found[counts.argmax()])
+
+
+def _fall(values: np.ndarray) -> float:
+    return _largest(values) / _last(values)
+
+
+COARSE, FINE = Until(COARSE_EDGE, 200), Until(NARROW_EDGE, 50)
+# Seed, runs, windows; step of generalising; largest and last gap; mean and last ratio.
+_RUNS = (
+    (42, DENSE, FINE, 600, (3.880, 0.0807, 48.1), (3.70, 4.12)),
+    (137, DECAY, COARSE, 1400, (11.34, 0.240, 47.2), (2.43, 2.26)),
+    (2024, DECAY, COARSE, 1000, (10.11, 2.23, 4.53), (2.48, 2.66)),
+)  # fmt: skip
+
+
+def _numbers() -> list[PublishedNumber]:
+    found = []
+    for seed, runs, windows, step, gaps, ratios in _RUNS:
+        where = f"seed {seed}"
+
+        def number(
+            quantity: str, value: float, read: Read, where: str = where, runs: str = runs,
+            seed: int = seed,
+        ) -> PublishedNumber:  # fmt: skip
+            return PublishedNumber(f"{quantity}, {where}", value, read, runs, seed=seed)
+
+        found += [
+            number("Step of generalising", step, grok_step),
+            number("Largest gap until then", gaps[0], _of(windows.gap, _largest)),
+            number("Gap then", gaps[1], _of(windows.gap, _last)),
+            number("Fall of the gap, times", gaps[2], _of(windows.gap, _fall)),
+            number("Mean ratio at the gap until then", ratios[0], _of(windows.ratio, np.nanmean)),
+            number("Ratio at the gap then", ratios[1], _of(windows.ratio, _last)),
+            number("Rank at the gap, most often", 1, _of(windows.rank, _mode)),
+        ]
+    mean = PublishedNumber("Fall of the gap, times", 33.3, _of(COARSE.gap, _fall), DECAY, 3)
+    return [*found, mean]
+
+
+GAP_NUMBERS: tuple[PublishedNumber, ...] = tuple(_numbers())
