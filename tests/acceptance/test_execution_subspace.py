@@ -6,6 +6,7 @@ means of three seeds of each side differ by at most 2 · 300 · √(1/3 + 1/3) =
 scatters by a standard deviation of 300.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -39,10 +40,13 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
 from spectraledge.experiments.execution_subspace.training_phases import median_of
 from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name
 from spectraledge.experiments.row_values import value_at
+from spectraledge.experiments.spectral_edge.edge_regimes import MODULAR, edge_regimes
 from spectraledge.experiments.study import Known
+from spectraledge.experiments.study_sections import by_seed
 from spectraledge.lab.ledger import Ledger
 from spectraledge.lab.rows import Row
 from spectraledge.models import PreNormEncoderSpec
+from spectraledge.series import first_held
 from spectraledge.snapshots import Layout, flatten_parameters
 
 LEDGER = Path(__file__).parents[2] / "results" / "ledger.parquet"
@@ -94,7 +98,20 @@ def test_runs_memorise_and_generalise_when_the_published_do(operation, grok_90):
     assert np.mean([run.grok("grok_90") for run in found]) == pytest.approx(grok_90, abs=SCATTER)
 
 
-@pytest.mark.parametrize(("operation", "accuracy"), zip(HARD, (0.05, 0.02)))
+def test_five_seeds_of_addition_generalise_within_the_listed_tolerance():
+    # Three seeds alone have a mean of 3300. The studies of the edge train the same runs and two
+    # more seeds of them.
+    edge = edge_regimes("demo")[MODULAR].runs()
+    own = {run.seed: run for run in base_runs(PUBLISHED)["add", DECAY]}
+    assert all(replace(run, steps=own[run.seed].steps) == own[run.seed] for run in edge[:3])
+    rows = by_seed(Known(ledger(), None), edge)
+    steps = [first_held(*row.curve("validation_accuracy"), threshold=0.9, patience=1)
+             for row in rows.values()]  # fmt: skip
+    assert len(steps) == 5
+    assert np.mean(steps) == pytest.approx(2933, abs=300)
+
+
+@pytest.mark.parametrize(("operation", "accuracy"), list(zip(HARD, (0.05, 0.02))))
 def test_hard_operations_do_not_generalise(operation, accuracy):
     for run in runs(operation):
         assert not run.generalises
