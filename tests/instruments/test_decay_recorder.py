@@ -167,3 +167,41 @@ def test_only_the_optimizers_of_torch_are_known_by_their_class():
     model = nn.Linear(3, 2)
     with pytest.raises(ValueError, match="got Adafactor"):
         DecayRecorder(model, Adafactor(model.parameters(), lr=0.1, weight_decay=0.1), ["weight"])
+
+
+def test_bfloat16_rounds_a_small_decay_away_and_so_does_the_record():
+    model = encoder().bfloat16()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1.0, foreach=False)
+    probe = Probe(
+        model, [UpdateDecomposition(window=2, components=2)], every=1, optimizer=optimizer
+    )
+    recorder = DecayRecorder(model, optimizer, [name for name, _ in model.named_parameters()])
+    before = flatten_parameters(model).double()
+    for step in range(3):
+        probe.step(step)
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+    moved = flatten_parameters(model).double() - before
+    assert torch.equal(recorder.take()[0], moved)
+    # A decay of 1e-4 is below half a unit of bfloat16, 2e-3: nothing moves, by any part.
+    assert not moved.any()
+    (found,) = probe.readings.values()
+    assert (found["part_norm"][1:, :2] == 0).all()
+
+
+def test_checkpoints_that_are_loaded_have_parts_that_nobody_saw():
+    model = encoder()
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1.0)
+    split = UpdateDecomposition(window=2, components=2, weight_decay=1.0)
+    probe = Probe(model, [split], every=1, optimizer=optimizer)
+    for step in range(4):
+        model.load_state_dict({name: x * 0.999**step for name, x in start.items()})
+        probe.step(step)
+    (found,) = probe.readings.values()
+    assert torch.from_numpy(found["energy_share"]).isnan().all()
+    assert torch.from_numpy(found["interval_share"]).isnan().all()
+    # Decay alone: the share of the gradient by the trapezoid is the rounding of the weights, 6e-8
+    # of them, over steps of 1e-3 of them, squared.
+    assert found["trapezoid_share"][3, 0] < 1e-6

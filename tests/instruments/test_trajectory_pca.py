@@ -238,6 +238,20 @@ def test_checkpoints_of_any_model_give_what_the_instrument_gives():
     assert reading.arrays["first_share"][0, index].item() == pytest.approx(early, rel=1e-9)
 
 
+def test_tied_tensors_count_once():
+    def states(tied):
+        chance = torch.Generator().manual_seed(0)
+        for _ in range(5):
+            embedding = torch.randn(9, 4, generator=chance)
+            head = {"head.weight": embedding} if tied else {}
+            yield {"embedding.weight": embedding, "attn.query.weight": embedding[:4] * 1.0, **head}
+
+    tied, plain = (trajectory_of(list(states(kind))) for kind in (True, False))
+    assert tied.labels == plain.labels
+    for name, array in plain.arrays.items():
+        assert torch.equal(tied.arrays[name].nan_to_num(), array.nan_to_num()), name
+
+
 def test_sketched_checkpoints_are_close():
     generator = torch.Generator().manual_seed(0)
     line = torch.randn(1, 40_000, generator=generator)

@@ -14,6 +14,7 @@ from spectraledge.instruments import (
     instrument_key,
 )
 from spectraledge.instruments.interval_parts import IntervalParts
+from spectraledge.instruments.interval_products import IntervalProducts
 from spectraledge.linalg import CountSketch
 from spectraledge.models import CausalDecoderSpec
 from spectraledge.snapshots import Layout, Snapshot
@@ -279,3 +280,19 @@ def test_a_sketch_that_leaves_out_snapshots_is_an_error():
     observer.observe(snapshots[1])
     with pytest.raises(ValueError, match="measure every snapshot with a sketch, got steps 0 and 2"):
         observer.observe(snapshots[2])
+
+
+def test_vectors_lie_where_the_weights_do():
+    # A tensor on no device at all meets one of the CPU only by mistake.
+    def there(snapshot):
+        parts = {name: part.to("meta") for name, part in snapshot.parts.items()}
+        return replace(snapshot, parameters=snapshot.parameters.to("meta"), parts=parts)
+
+    for parts in (True, False):
+        snapshots = [there(snapshot) for snapshot in random_path(parts=parts)[2]]
+        intervals = IntervalParts.of(snapshots[-3:], ("query",), 1, weight_decay=1.0)
+        products = IntervalProducts(intervals, {})
+        for what in ("displacement", "gradient", "low_rank", "trapezoid"):
+            assert products.between(what, "displacement").is_meta
+        assert IntervalProducts(IntervalParts.of(snapshots[:1], ("query",), 1), {}).gram().is_meta
+    assert UpdateWindow.of(snapshots, ("query",), 3).directions(2).is_meta

@@ -112,3 +112,19 @@ def test_stability_is_the_cosine_of_the_directions_of_both_halves():
     # Of a constant drift every half has the same first direction, and nothing else.
     line = torch.ones(1, 4, 1).double() * torch.randn(1, 1, 50, generator=CHANCE).double()
     assert half_window_stability(line @ line.mT)[0, 0].item() == pytest.approx(1.0)
+
+
+def test_updates_along_one_line_have_rank_one_and_a_ratio_that_is_a_bound():
+    line = torch.randn(1, 1, 50, generator=CHANCE).double()
+    for lengths in (torch.ones(5), 0.9 ** torch.arange(5)):
+        X = lengths.double()[None, :, None] * line
+        found = update_spectrum(X @ X.mT)
+        assert found.rank_at_gap().tolist() == found.rank_at_gap(weighted=False).tolist() == [1]
+        # √(w ε) of the largest value is what a Gram matrix of float64 resolves.
+        assert found.gap_ratio().item() == pytest.approx((5 * 2.0**-52) ** -0.5)
+
+
+def test_a_run_that_stands_still_has_no_rank():
+    found = update_spectrum(torch.zeros(1, 4, 4).double())
+    assert found.rank_at_gap().isnan().all()
+    assert found.gap_ratio().isnan().all()

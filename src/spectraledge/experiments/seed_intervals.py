@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.stats import beta
 
 from spectraledge.series import Interval, mean_interval
 
-__all__ = ["geometric_interval", "interval_by_seed"]
+__all__ = ["geometric_interval", "interval_by_seed", "share_by_seeds"]
 
 
 def interval_by_seed(
@@ -54,3 +55,29 @@ def geometric_interval(
     ends = np.exp(np.clip([found.centre, found.lower, found.upper], -700, 700))
     bounds = (float(ends[1]), float(ends[2])) if found.count > 1 else (-np.inf, np.inf)
     return Interval(float(ends[0]), *bounds, found.count)
+
+
+def share_by_seeds(share: float, seeds: int, confidence: float = 0.95) -> Interval:
+    """Share of runs, with the exact interval of as many independent trials as there are seeds.
+
+    Runs of one seed share initial weights, split or both, and may all do the same. The interval
+    is that of Clopper and Pearson (1934) with ``share · seeds`` successes, whole or not: too wide
+    where runs of a seed differ by themselves.
+
+    Args:
+        share: Of the runs, in [0, 1].
+        seeds: Different seeds among them, >= 1.
+        confidence: Coverage in (0, 1).
+
+    Returns:
+        The interval; its count is that of the seeds.
+
+    Example:
+        >>> str(share_by_seeds(1.0, 3))
+        '1 [0.292, 1] (n = 3)'
+    """
+    found, rest = share * seeds, seeds - share * seeds
+    tail = (1 - confidence) / 2
+    lower = float(beta.ppf(tail, found, rest + 1)) if found > 0 else 0.0
+    upper = float(beta.ppf(1 - tail, found + 1, rest)) if rest > 0 else 1.0
+    return Interval(share, lower, upper, seeds)

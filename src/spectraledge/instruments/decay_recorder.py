@@ -23,7 +23,8 @@ class DecayRecorder:
     """Sums the displacement by weight decay, ``−Σ_t lr_t ω θ_t``, exactly, at every step.
 
     It hooks into the optimizer, so that schedules, parameter groups without decay, closures and
-    steps that a gradient scaler leaves out are what they are. It only reads.
+    steps that a gradient scaler leaves out are what they are. Weights of 16 bits are decayed in
+    their own precision, as optimizers do that are not fused. It only reads.
 
     Args:
         model: The module that is trained.
@@ -62,6 +63,7 @@ class DecayRecorder:
         for group in optimizer.param_groups:
             _check_decoupled(optimizer, group)
         self._before: dict[str, Tensor] = {}
+        self._steps = 0
         self._hooks = (
             optimizer.register_step_pre_hook(self._look),
             optimizer.register_step_post_hook(self._add),
@@ -81,6 +83,7 @@ class DecayRecorder:
         # Only now, since a closure makes the gradients inside of the step.
         skipped = getattr(optimizer, "found_inf", None)
         before, self._before = self._before, {}
+        self._steps += 1
         if skipped is not None and float(skipped) > 0:
             return
         for group in optimizer.param_groups:
@@ -89,7 +92,14 @@ class DecayRecorder:
                 name = self._names.get(id(parameter), "")
                 # The optimizers leave out parameters without a gradient, decay and all.
                 if name in before and parameter.grad is not None:
-                    self._sums[name].add_(before[name].double(), alpha=-rate)
+                    # In the precision of the weights: bfloat16 rounds a small decay away.
+                    decayed = before[name] * (1 - rate)
+                    self._sums[name].add_(decayed.double() - before[name].double())
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimizer since the last `take`, those that were left out as well."""
+        return self._steps
 
     def take(self) -> Tensor:
         """The displacement since the last call, ``(1, P)``; NaN in parameters not recorded."""
@@ -97,6 +107,7 @@ class DecayRecorder:
         for name, total in self._sums.items():
             unknown[0, self._layout.span(name)] = total.flatten().cpu()
             total.zero_()
+        self._steps = 0
         return unknown
 
     def remove(self) -> None:

@@ -165,8 +165,9 @@ class GapFlow(Instrument):
     def _rates(self, window: Window) -> tuple[Tensor, Tensor]:
         """``ηN`` and the share of the weights that decay took, over the last interval."""
         before, now = window.snapshots[-2:]
-        unknown = torch.full((now.runs,), nan, dtype=torch.float64)
-        rate = unknown if now.lr is None else now.lr.double() * (now.step - before.step)
+        unknown = now.parameters.new_full((now.runs,), nan, dtype=torch.float64)
+        lr = unknown if now.lr is None else now.lr.to(unknown)
+        rate = lr * (now.step - before.step)
         last = IntervalParts.of((before, now), self.kinds, 1)
         decayed, middle = last.vector(DECAY, 0), last.now - last.vector("displacement", 0) / 2
         return rate, -(decayed * middle).sum(1) / middle.square().sum(1)

@@ -130,17 +130,20 @@ class IntervalParts:
 
     def _recorded(self, snapshot: Snapshot, part: str) -> Tensor:
         if part in snapshot.parts:
-            return self.chosen(snapshot.parts[part])
+            return self.chosen(snapshot.parts[part]).to(snapshot.parameters.device)
         # A part that no update makes is zero; one of a run that nobody recorded is not known.
         nothing = 0.0 if snapshot.parts else torch.nan
-        return torch.full((snapshot.runs, self.size), nothing, dtype=torch.float64)
+        shape = (snapshot.runs, self.size)
+        return snapshot.parameters.new_full(shape, nothing, dtype=torch.float64)
 
     def _trapezoid(self, number: int) -> Tensor:
         start, end = (self.snapshots[self.ends[n]] for n in (number, number + 1))
         if end.lr is None:
-            return torch.full((end.runs, self.size), torch.nan, dtype=torch.float64)
+            shape = (end.runs, self.size)
+            return end.parameters.new_full(shape, torch.nan, dtype=torch.float64)
         ends = self._weights(self.ends[number]) + self._weights(self.ends[number + 1])
-        rate = end.lr.double() * self.weight_decay * (end.step - start.step)
+        lr = end.lr.to(ends.device, torch.float64)
+        rate = lr * self.weight_decay * (end.step - start.step)
         if end.parts:
             decayed = self._part("weight_decay", number).abs().sum(1) > 0
             rate = torch.where(decayed, rate, 0.0)

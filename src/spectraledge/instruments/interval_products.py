@@ -37,8 +37,8 @@ class IntervalProducts:
     def gram(self) -> Tensor:
         """``⟨δ_i, δ_j⟩`` of the displacements, ``(R, w, w)``; empty without any."""
         if not self.intervals.count:
-            runs = self.intervals.snapshots[-1].runs
-            return torch.zeros(runs, 0, 0, dtype=torch.float64)
+            newest = self.intervals.snapshots[-1].parameters
+            return newest.new_zeros(len(newest), 0, 0, dtype=torch.float64)
         return self.between("displacement", "displacement")
 
     def between(self, rows: str, columns: str) -> Tensor:
@@ -61,7 +61,8 @@ class IntervalProducts:
 
     def _dot(self, first: str, i: int, second: str, j: int) -> Tensor:
         if self.intervals.is_absent(first, i) or self.intervals.is_absent(second, j):
-            return torch.zeros(self.intervals.snapshots[-1].runs, dtype=torch.float64)
+            newest = self.intervals.snapshots[-1].parameters
+            return newest.new_zeros(len(newest), dtype=torch.float64)
         return run_dots(self._vector(first, i), self._vector(second, j))
 
     def _vector(self, what: str, number: int) -> Tensor:

@@ -22,7 +22,8 @@ class Probe:
 
     It reads the parameters every so many steps and touches nothing. With the optimizer, what its
     weight decay does is recorded exactly (see `DecayRecorder`), and all else that moves weights
-    counts as ``gradient``; without, what needs the parts of the displacement is NaN.
+    counts as ``gradient``; without, or where weights moved and the optimizer did not step, as with
+    checkpoints that are loaded one after another, what needs the parts is NaN.
 
     Args:
         model: Any module; keep training the same object.
@@ -101,9 +102,10 @@ class Probe:
         """Parts of the displacement since the last measurement; none at the first."""
         if self._decay is None:
             return {}
-        decay, before = self._decay.take().to(flat.device), self._last
-        self._last = flat.clone()
-        if before is None:
+        steps, before = self._decay.steps, self._last
+        decay, self._last = self._decay.take().to(flat.device), flat.clone()
+        # Weights that moved without the optimizer, as loaded ones, have parts that nobody saw.
+        if before is None or not (steps or torch.equal(before, flat)):
             return {}
         return {"weight_decay": decay, "gradient": flat.double() - before.double() - decay}
 

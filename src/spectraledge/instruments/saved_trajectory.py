@@ -153,7 +153,14 @@ def _moments(
 
 
 def _flat(state: State) -> tuple[Layout, Tensor]:
-    named = {name: t.detach() for name, t in state.items() if t.is_floating_point()}
+    named, seen = {}, set()
+    for name, tensor in state.items():
+        # Tied tensors count once, under their first name.
+        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.stride())
+        known = (place, tensor.shape) in seen and tensor.numel() > 0
+        if tensor.is_floating_point() and not known:
+            named[name] = tensor.detach()
+            seen.add((place, tensor.shape))
     layout = Layout(tuple(named), tuple(tuple(t.shape) for t in named.values()))
     return layout, torch.cat([t.reshape(-1) for t in named.values()]).unsqueeze(0)
 

@@ -93,7 +93,7 @@ class UpdateWindow:
         weights = (
             self.spectrum.left[:, :, :count] / torch.where(sigma > 0, sigma, torch.nan)[:, None]
         )
-        found = torch.zeros(*sigma.shape, self.points[0].shape[1], dtype=torch.float64)
+        found = sigma.new_zeros(*sigma.shape, self.points[0].shape[1])
         for step, (before, after) in enumerate(pairwise(self.points)):
             found += weights[:, step, :, None] * (after.double() - before.double())[:, None]
         return found

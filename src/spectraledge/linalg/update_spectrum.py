@@ -65,19 +65,31 @@ class UpdateSpectrum:
             weighted: Whether larger values count for more, as published for training runs.
 
         Returns:
-            From 1 to w − 1; NaN for one update.
+            From 1 to w − 1; NaN for one update, or if nothing moved.
         """
         if self.values.shape[-1] < 2:
             return torch.full_like(self.values[..., 0], torch.nan)
-        # An index is never NaN; that of a broken run must be.
+        # An index is never NaN; that of a broken run, or of one that stands still, must be.
         rank = self._at_gap(weighted).double() + 1
-        return torch.where(self.values[..., 0].isnan(), torch.nan, rank)
+        return torch.where(self.values[..., 0] > 0, rank, torch.nan)
 
     def gap_ratio(self, *, weighted: bool = True) -> Number:
-        """``σ_k / σ_{k+1}`` at `rank_at_gap`, >= 1; NaN for one update."""
+        """``σ_k / σ_{k+1}`` at `rank_at_gap`.
+
+        A Gram matrix resolves σ down to ``√(w ε) σ₁`` only, some 3e-8 of the largest; what lies
+        below counts as that much, and the ratio is then a lower bound. The published code puts
+        1e6 where ``σ_{k+1} < 1e-12``.
+
+        Args:
+            weighted: As there.
+
+        Returns:
+            The ratio, >= 1; NaN for one update, or if nothing moved.
+        """
         if self.values.shape[-1] < 2:
             return torch.full_like(self.values[..., 0], torch.nan)
-        return self._ratios().gather(-1, self._at_gap(weighted).unsqueeze(-1)).squeeze(-1)
+        ratio = self._ratios().gather(-1, self._at_gap(weighted).unsqueeze(-1)).squeeze(-1)
+        return torch.where(self.values[..., 0] > 0, ratio, torch.nan)
 
     @property
     def drift(self) -> Number:
@@ -117,8 +129,9 @@ class UpdateSpectrum:
         return (ratios * self.values[..., :-1] if weighted else ratios).argmax(-1)
 
     def _ratios(self) -> Tensor:
-        tiny = torch.finfo(torch.float64).tiny
-        return self.values[..., :-1] / self.values[..., 1:].clamp(min=tiny)
+        count, epsilon = self.values.shape[-1], torch.finfo(torch.float64).eps
+        least = self.values[..., :1] * (count * epsilon) ** 0.5
+        return self.values[..., :-1] / self.values[..., 1:].maximum(least)
 
 
 def update_spectrum(gram: Gram) -> UpdateSpectrum:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -16,6 +16,7 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     DefectRun,
     bracket_onset,
 )
+from spectraledge.experiments.seed_intervals import share_by_seeds
 from spectraledge.series import (
     AlarmOutcomes,
     Auroc,
@@ -63,7 +64,8 @@ class Corrected:
     """Corrected onset rules, each seed judged by the rule that the other seeds pick.
 
     Args:
-        rates: False alarms and misses of all runs, none judged by a rule that it helped to pick.
+        rates: False alarms and misses of all runs, none judged by a rule that it helped to pick;
+            intervals by seed.
         optimism: What picking on the same runs would have pretended, in Youden's index.
         picked: The rule picked without each seed.
     """
@@ -100,7 +102,8 @@ def outcomes(
     if not any(g is None for g in groks) or all(g is None for g in groks):
         return None
     # A run that generalises later than the horizon may still be warned of until it does.
-    return alarm_outcomes([a for _, a in seen], groks, horizon)
+    found = alarm_outcomes([a for _, a in seen], groks, horizon)
+    return _by_seeds(found, [run for run, _ in seen])
 
 
 def areas_at(
@@ -147,7 +150,21 @@ def corrected_rule(runs: Sequence[DefectRun], horizon: int | None) -> Corrected 
     rates, optimism, picks = leave_one_unit_out(
         flags, positive, units, most_false_alarms=MOST_FALSE_ALARMS
     )
-    return Corrected(rates, optimism, tuple(CANDIDATES[index] for index in picks))
+    picked = tuple(CANDIDATES[index] for index in picks)
+    return Corrected(_by_seeds(rates, judged), optimism, picked)
+
+
+Rates = TypeVar("Rates", AlarmOutcomes, DetectionRates)
+
+
+def _by_seeds(rates: Rates, runs: Sequence[DefectRun]) -> Rates:
+    """The same shares of runs, with the intervals of as many trials as there are seeds."""
+    quiet, grokking = ({r.seed for r in runs if r.generalises is kind} for kind in (False, True))
+    return replace(
+        rates,
+        false_alarm=share_by_seeds(rates.false_alarm.centre, len(quiet)),
+        miss=share_by_seeds(rates.miss.centre, len(grokking)),
+    )
 
 
 def _both_kinds(positive: Bool[np.ndarray, " n"], units: Integer[np.ndarray, " n"]) -> bool:

@@ -78,8 +78,9 @@ def _false_alarm(title: str, runs: Sequence[DefectRun], horizon: int | None) -> 
     if found is not None:
         status = decide(found.false_alarm, below=MOST_WRONG)
         observed = (
-            f"it fires in {share_words(found.false_alarm)} of {found.false_alarm.count} by step "
-            f"{horizon}, and misses {share_words(found.miss)} of those that generalise"
+            f"it fires in {share_words(found.false_alarm)} of the runs by step {horizon}, and "
+            f"misses {share_words(found.miss)} of those that generalise; "
+            f"{found.false_alarm.count} seeds"
         )
     return Verdict(
         f"The published rule stays silent: {title}",
@@ -88,7 +89,7 @@ def _false_alarm(title: str, runs: Sequence[DefectRun], horizon: int | None) -> 
         status,
         "Alarms until half of the runs that generalise have (grok_90), the same step for all. "
         f"Holds if false alarms lie below {MOST_WRONG:g} with their whole interval (exact, "
-        "for independent runs), fails if above.",
+        "of as many trials as there are seeds), fails if above.",
     )
 
 
@@ -199,7 +200,7 @@ def _threshold_figure(
         drawn,
         title="False alarms over the threshold",
         caption="Share of the runs that do not generalise in which the published rule fires by "
-        f"step {horizon}, with its exact interval for independent runs.",
+        f"step {horizon}, with its exact interval by seed.",
         colours={"with decay": "#d55e00", "without decay": "#0072b2"},
         axes=Axes("factor of the baseline", "false alarms", log_x=True, y_range=(-0.03, 1.05)),
         references=[Reference(10, "published")],

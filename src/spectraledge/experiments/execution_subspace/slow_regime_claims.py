@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, nan
+from math import nan
 from typing import Literal, cast
 
 import numpy as np
@@ -85,7 +85,8 @@ def first_share(run: DefectRun, output: str = "first_share") -> float:
 def _precedes(runs: Sequence[DefectRun]) -> Verdict:
     claim = "The published onset precedes generalisation"
     paper = "575,000 and 540,000 steps, two of two runs"
-    known = [run for run in generalising(runs) if isfinite(lead_fraction(run))]
+    # A run without an onset, or with one too late, counts against it.
+    known = generalising(runs)
     if not known:
         return Verdict(claim, paper, _none(runs), "undecided")
     onsets = [published_onset(run).step for run in known]

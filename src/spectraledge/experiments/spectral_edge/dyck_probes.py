@@ -21,6 +21,7 @@ from spectraledge.instruments import (
     DepthComposition,
     FunctionalCoordinate,
     FunctionalResponse,
+    Instrument,
     PositionalFourier,
     RepresentationProbe,
     SpectralEdge,
@@ -34,6 +35,9 @@ __all__ = [
     "ATTENTION",
     "COMPOSITION",
     "COORDINATE",
+    "EMBEDDED",
+    "EMBEDDING_POSITIONS",
+    "EMBEDDING_PROBE",
     "INSTRUMENTS",
     "PROBE",
     "PROBED_STEPS",
@@ -47,26 +51,34 @@ __all__ = [
 PROBE, ATTENTION = RepresentationProbe(), AttentionStructure()
 RESPONSE, COORDINATE = FunctionalResponse(), FunctionalCoordinate()
 POSITIONS, EDGE, COMPOSITION = PositionalFourier(), SpectralEdge(), DepthComposition()
-# The first three are those of the smoke runs.
-PROBED_STEPS = (24, 48, 72, 200, 500, 1000, 1400, 2500, 3900)
-# Short of the runs of `decay_release`, whose rows lack some of the probes.
-STEPS = 3900
+# What goes into the first block: the embeddings of tokens and positions.
+EMBEDDED = "blocks.0:input"
+EMBEDDING_PROBE = RepresentationProbe(modules=(EMBEDDED,), readers=("linear",))
+EMBEDDING_POSITIONS = PositionalFourier(modules=(EMBEDDED,))
+# Of published scripts, some take snapshots by their number, some by their step, and those of the
+# response are one later. The first three are those of the smoke runs.
+SMOKE_STEPS = (24, 48, 72)
+PROBED_STEPS = (*SMOKE_STEPS, 200, 500, 600, 1400, 2000, 3900, 5000)
+RESPONDED_STEPS = (*SMOKE_STEPS, 200, 300, 500, 600, 1400, 3900, 4000)
+# Longer than the other runs of the edge, whose rows lack the probes.
+STEPS = 5100
+_BY_PROBED: tuple[Instrument, ...] = (
+    PROBE, EMBEDDING_PROBE, COORDINATE, POSITIONS, EMBEDDING_POSITIONS, COMPOSITION,
+)  # fmt: skip
 INSTRUMENTS: tuple[Measured, ...] = (
     (EDGE, Every(1)),
     (ATTENTION, Every(1)),
-    (PROBE, At(PROBED_STEPS)),
-    (RESPONSE, At(PROBED_STEPS)),
-    (COORDINATE, At(PROBED_STEPS)),
-    (POSITIONS, At(PROBED_STEPS)),
-    (COMPOSITION, At(PROBED_STEPS)),
+    (RESPONSE, At(RESPONDED_STEPS)),
+    *((instrument, At(PROBED_STEPS)) for instrument in _BY_PROBED),
 )
-probe_curve = CurveNames([PROBE, ATTENTION, RESPONSE, COORDINATE, POSITIONS, EDGE, COMPOSITION])
+probe_curve = CurveNames([EDGE, ATTENTION, RESPONSE, *_BY_PROBED])
 
 
 def probe_regime(scale: Scale) -> EdgeRegime:
-    """Dyck-1 of the scale, shorter than the runs of the edge, whose rows lack the probes."""
+    """Dyck-1 of the scale, of another length than the runs of the edge."""
     regime = edge_regimes(scale)[DYCK]
-    return replace(regime, steps=min(STEPS, regime.steps - regime.record_every))
+    steps = regime.steps - regime.record_every if scale == "smoke" else STEPS
+    return replace(regime, steps=steps)
 
 
 def probe_runs(scale: Scale) -> dict[str, list[RunSpec]]:

@@ -155,10 +155,12 @@ def finite_curve(row: Row, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flip_step(row: Row, split: UpdateDecomposition, width: int) -> float:
-    """First full window in which decay drives ``v₁`` after the gradient did.
+    """First window in which decay drives ``v₁`` after the gradient did.
 
     The share of the gradient in the energy along ``v₁`` falls below one half, having been above
-    it in some full window before.
+    it in some window before. Windows count from two displacements on: with full ones alone, the
+    earliest step that could be found would be that at which the first displacement leaves. Those
+    of several records that do not begin at step 0 leave out the first record, and do not count.
 
     Args:
         row: Of a run.
@@ -169,7 +171,8 @@ def flip_step(row: Row, split: UpdateDecomposition, width: int) -> float:
         The step; NaN if it never does.
     """
     steps, share = finite_curve(row, curve_name(split, "energy_share", "gradient", "v1"))
-    full = steps >= split.window * split.stride * width
-    steps, share = steps[full], share[full]
+    cadence = split.stride * width
+    several = (steps >= 2 * cadence) & (steps % cadence == 0)
+    steps, share = steps[several], share[several]
     found = np.flatnonzero((share < 0.5) & np.logical_or.accumulate(share > 0.5))
     return float(steps[found[0]]) if found.size else nan

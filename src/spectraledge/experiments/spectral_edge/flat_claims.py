@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import nan
 
-from spectraledge.experiments.row_values import share_words, short, value_at
+from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
 from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY, SCAN
 from spectraledge.experiments.spectral_edge.edge_runs import (
@@ -19,7 +19,14 @@ from spectraledge.experiments.spectral_edge.edge_study import Groups, over_seeds
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
 
-__all__ = ["LATE", "RANDOM", "curvature_ratio", "flat_claims", "ratio_at", "removal"]
+__all__ = [
+    "LATE",
+    "RANDOM",
+    "curvature_ratio",
+    "excess_at",
+    "flat_claims",
+    "removal",
+]
 
 LATE = "late"
 RANDOM = ("random1", "random2", "random3")
@@ -47,29 +54,34 @@ def removal(output: str, what: str) -> str:
     return curve_name(ABLATION, output, what)
 
 
-def ratio_at(group: EdgeGroup, step: int, condition: str = DECAY) -> Interval | None:
-    """Accuracy lost without the edge over that of the matched control; geometric mean."""
-    return geometric_interval([
-        (seed, _positive(value_at(row, curve_name(ABLATION, "edge_over_matched"), step)))
-        for seed, row in group.rows[condition].items()
-    ])  # fmt: skip
+def excess_at(group: EdgeGroup, step: int, condition: str = DECAY) -> Interval | None:
+    """Accuracy lost without the edge minus that lost by the matched control, mean over seeds."""
+    edge, matched = (removal("accuracy_change", what) for what in ("edge", "matched"))
+    return mean_of(
+        value_at(row, matched, step) - value_at(row, edge, step)
+        for row in group.rows[condition].values()
+    )
 
 
-def _positive(ratio: float) -> float:
-    # A removal that helps has no ratio on a logarithmic scale.
-    return ratio if ratio > 0 else nan
+def _ratio_at(group: EdgeGroup, step: int, condition: str = DECAY) -> float:
+    """Mean accuracy lost without the edge over the mean lost by the matched control."""
+    edge, matched = (
+        group.at(removal("accuracy_change", what), step, condition) for what in ("edge", "matched")
+    )
+    return edge.centre / matched.centre if edge and matched and matched.centre else nan
 
 
 def curvature_ratio(
     group: EdgeGroup, direction: str, step: int, condition: str = DECAY
 ) -> Interval | None:
-    """Curvature along a direction over the mean of random ones; geometric mean over seeds."""
+    """Curvature along a direction over that of random ones, in size; geometric mean over seeds."""
     found = []
     for seed, row in group.rows[condition].items():
-        own = value_at(row, curve_name(CURVES, "curvature", direction), step)
-        random = [value_at(row, curve_name(CURVES, "curvature", name), step) for name in RANDOM]
-        chance = sum(random) / len(random)
-        found.append((seed, own / chance if own > 0 and chance > 0 else nan))
+        own, *random = (
+            abs(value_at(row, curve_name(CURVES, "curvature", name), step))
+            for name in (direction, *RANDOM)
+        )
+        found.append((seed, own * len(random) / sum(random)))
     return geometric_interval(found)
 
 
@@ -129,15 +141,16 @@ def _beyond_published_control(group: EdgeGroup) -> Verdict:
 
 def _special(group: EdgeGroup, phase: str) -> Verdict:
     step = group.regime.functional_steps[phase]
-    ratio = ratio_at(group, step)
+    edge, matched = (group.at(removal("accuracy_change", w), step) for w in ("edge", "matched"))
     return over_seeds(
         f"{group.name}: At step {step} ({phase}) the edge matters more than an equal share of the "
         "weights",
         "not tested",
-        ratio,
-        "Accuracy lost without the edge over that lost by the matched control, geometric mean.",
-        words=f"{short(ratio)} times",
-        above=1.0,
+        excess_at(group, step),
+        "Accuracy lost without the edge minus that lost by the matched control, by seed.",
+        words=f"{short(edge)} against {short(matched)}: {_ratio_at(group, step):.2g} times; "
+        f"{short(excess_at(group, step))} more",
+        above=0.0,
     )
 
 
@@ -161,7 +174,8 @@ def _flat(group: EdgeGroup) -> Verdict:
         f"{group.name}: The late edge is a flat direction",
         FLAT.get(group.name, "not measured"),
         ratio,
-        "Exact curvature along v₁ over that along random directions, geometric mean.",
+        "Size of the exact curvature along v₁ over the mean size along random directions, "
+        "geometric mean.",
         words=f"{short(ratio)} times that of random directions; exact {short(own)}, by differences "
         f"{short(published)}",
         below=1.0,

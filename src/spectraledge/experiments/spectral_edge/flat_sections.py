@@ -15,7 +15,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 from spectraledge.experiments.spectral_edge.edge_study import Groups, drawn
 from spectraledge.experiments.spectral_edge.flat_claims import (
     curvature_ratio,
-    ratio_at,
+    excess_at,
     removal,
 )
 from spectraledge.report import Reference, Section, Table
@@ -56,7 +56,7 @@ def _removal_tables(group: EdgeGroup) -> list[Table]:
     names = {what: removal("accuracy_change", what) for what in REMOVALS}
     names["f of the edge"] = removal("removed", "edge")
     caption = "Change of accuracy; means over seeds, t intervals."
-    return _phase_tables(group, names, "edge over matched", ratio_at, caption)
+    return _phase_tables(group, names, "lost beyond matched", excess_at, caption)
 
 
 def _direction_tables(group: EdgeGroup) -> list[Table]:

@@ -156,14 +156,15 @@ def _robust(group: EdgeGroup) -> Verdict:
 def _rank_one(group: EdgeGroup) -> Verdict:
     claim = f"{group.name}: The signal rank of 1 is more than noise has"
     rule = (
-        f"Share of windows of five with weighted rank 1; of pure noise {NOISE_RANK_ONE:g}. Holds "
-        "if the 95 % interval over seeds is above that."
+        f"Share of full windows of five with weighted rank 1; of pure noise {NOISE_RANK_ONE:g}. "
+        "Holds if the 95 % interval over seeds is above that."
     )
-    name = curve_name(EDGE, "rank_at_gap")
-    shares = [
-        float(np.mean(ranks == 1)) if (ranks := finite_curve(row, name)[1]).size else nan
-        for row in group.rows[DECAY].values()
-    ]
+    shares = []
+    for row in group.rows[DECAY].values():
+        steps, ranks = finite_curve(row, curve_name(EDGE, "rank_at_gap"))
+        # A window of two has rank 1 whatever is in it.
+        full = ranks[steps >= EDGE.window * group.regime.record_every]
+        shares.append(float(np.mean(full == 1)) if full.size else nan)
     mean = mean_of(shares, 0.0, 1.0)
     if mean is None:
         return Verdict(claim, "1 in all runs (mode)", NOT_RUN, "undecided", rule)

@@ -116,8 +116,7 @@ def _numbers() -> list[PublishedNumber]:
             number("Ratio at the gap then", ratios[1], _of(windows.ratio, _last)),
             number("Rank at the gap, most often", 1, _of(windows.rank, _mode)),
         ]
-    mean = PublishedNumber("Fall of the gap, times", 33.3, _of(COARSE.gap, _fall), DECAY, 3)
-    return [*found, mean]
+    return found
 
 
 GAP_NUMBERS: tuple[PublishedNumber, ...] = tuple(_numbers())

@@ -229,13 +229,15 @@ def _opposed(group: EdgeGroup) -> Verdict:
 def _lasting(group: EdgeGroup) -> Verdict:
     claim = f"{group.name}: After generalising, decay drives the edge for good"
     rule = (
-        "Share of the full windows after the flip in which the gradient's share is below one "
-        "half. Holds if the 95 % interval over seeds is above one half, fails if below."
+        "Share of the windows, once the edge has flipped and the run has generalised, in which the "
+        "gradient's share is below one half. Holds if the 95 % interval over seeds is above one "
+        "half, fails if below."
     )
-    shares = []
-    for row, flip in zip(group.rows[DECAY].values(), flips(group, SPLIT)):
+    shares, grokked = [], group.grok_steps().values()
+    for row, flip, grok in zip(group.rows[DECAY].values(), flips(group, SPLIT), grokked):
         steps, values = finite_curve(row, GRADIENT_SHARE)
-        after = values[steps >= flip] if isfinite(flip) else np.zeros(0)
+        start = float(np.maximum(flip, nan if grok is None else grok))
+        after = values[steps >= start] if isfinite(start) else np.zeros(0)
         shares.append(float(np.mean(after < 0.5)) if after.size else nan)
     mean = mean_of(shares, 0.0, 1.0)
     said = "a compression phase; 99.5 % gradient at Dyck step 1500 in the notes"
