@@ -21,7 +21,7 @@ demo: $(STAMP) ## Train small scale-invariant transformers under three decays, w
 	@# At this size compiling takes longer than it saves.
 	$(BIN)/spectraledge run rank_collapse --scale demo --workers 2 --no-compile
 
-experiment: $(STAMP) ## The full rank-collapse experiment (30 runs, about 80 minutes on one core)
+experiment: $(STAMP) ## The full rank-collapse experiment (30 runs, one to two hours on two cores)
 	$(BIN)/spectraledge run rank_collapse --scale full --workers 2
 
 report: $(STAMP) ## Write the report of the full experiment from its stored runs

@@ -5,12 +5,12 @@ import pytest
 
 from spectraledge.experiments.spectral_edge.dyck_numbers import (
     EDGE_NUMBERS,
-    PROBE_NUMBERS,
     RELEASE_NUMBERS,
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
+from spectraledge.experiments.spectral_edge.probe_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import (
     PublishedNumber,
     _half_unit,

@@ -11,7 +11,7 @@ from spectraledge.experiments.spectral_edge.published_numbers import PublishedNu
 __all__ = ["ATTENTION_NUMBERS", "HEADS", "LAYERS"]
 
 HEADS, LAYERS = 4, 2
-LATE = 3900
+LATE = 5000
 
 
 def _head(output: str, layer: int, head: int) -> Read:
@@ -36,6 +36,6 @@ _LINES: tuple[tuple[str, float, str, Read], ...] = (
     ("KL to counting, layer 1, largest of a head", 1.017, NO_DECAY, _among(max, "counting", 1)),
 )
 ATTENTION_NUMBERS: tuple[PublishedNumber, ...] = tuple(
-    PublishedNumber(f"{words}, padding counted, late", value, read, condition)
+    PublishedNumber(f"{words}, padding counted, step {LATE}", value, read, condition)
     for words, value, condition, read in _LINES
 )

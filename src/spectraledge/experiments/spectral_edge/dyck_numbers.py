@@ -1,4 +1,4 @@
-"""What the paper reports of Dyck-1: the edge, the probes and the release of decay."""
+"""What the paper reports of Dyck-1: the edge and the release of decay, and tables of it all."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from itertools import product
 import numpy as np
 
 from spectraledge.experiments.row_values import last_value
-from spectraledge.experiments.spectral_edge.attention_numbers import (
-    ATTENTION_NUMBERS,
-    HEADS,
-    LAYERS,
-)
-from spectraledge.experiments.spectral_edge.dyck_probes import (
-    COMPOSITION,
-    POSITIONS,
-    PROBE,
-    probe_curve,
-    probe_group,
-)
-from spectraledge.experiments.spectral_edge.dyck_probes import RESPONSE as PROBED_RESPONSE
+from spectraledge.experiments.spectral_edge.attention_numbers import HEADS, LAYERS
+from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
@@ -32,6 +21,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     edge_groups,
 )
 from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
+from spectraledge.experiments.spectral_edge.probe_numbers import LAST, PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import (
     PublishedNumber,
     at,
@@ -52,7 +42,7 @@ from spectraledge.experiments.spectral_edge.release_runs import (
 from spectraledge.experiments.study import Known
 from spectraledge.lab.rows import Row
 
-__all__ = ["EDGE_NUMBERS", "PROBE_NUMBERS", "RELEASE_NUMBERS", "number_tables"]
+__all__ = ["EDGE_NUMBERS", "RELEASE_NUMBERS", "number_tables"]
 
 # Steps of ablation, curvature and curves: pre, at, post, late. Without decay runs end at 3000.
 STEPS, LATE, LATE_WITHOUT = (200, 500, 1400, 3900), 3900, 3000
@@ -134,79 +124,6 @@ EDGE_NUMBERS: tuple[PublishedNumber, ...] = (
     _decay("Stability α₂", 0.16, curve_name(EDGE, "stability", "v2"), 600),
     _decay("Depth wave, elevation", 5.2, curve_name(RESPONSE, "elevation", "v1"), 500),
     _decay("Depth wave, elevation", 4.1, curve_name(RESPONSE, "elevation", "v1"), 500, 3),
-)  # fmt: skip
-
-LAST = "blocks.1"
-
-
-def _probe(reader: str, output: str = "published_score", module: str = LAST) -> str:
-    return probe_curve(PROBE, output, module, reader)
-
-
-PROBE_NUMBERS: tuple[PublishedNumber, ...] = (
-    *_phases("Linear probe, published", _probe("linear"), (0.965, 0.981, 0.960, 0.667)),
-    *_phases("Quadratic probe, published", _probe("quadratic"), (0.975, 0.995, 0.976, 0.591)),
-    *_phases("Nonlinear probe, published", _probe("mlp"), (0.975, 0.993, 0.994, 0.988)),
-    _decay("Linear probe, published", 0.982, _probe("linear"), 500, 3),
-    _decay("Linear probe, published", 0.862, _probe("linear"), LATE, 3),
-    _decay("Nonlinear probe, published", 0.992, _probe("mlp"), 500, 3),
-    _decay("Nonlinear probe, published", 0.990, _probe("mlp"), LATE, 3),
-    PublishedNumber("Linear probe, published", 0.94, at(_probe("linear"), LATE), NO_DECAY),
-    *(
-        PublishedNumber(
-            f"Linear probe, published, layer {layer}, late",
-            v,
-            at(_probe("linear", module=f"blocks.{layer}"), LATE),
-            condition,
-        )
-        for condition, values in ((DECAY, (0.832, 0.718)), (NO_DECAY, (0.908, 0.941)))
-        for layer, v in enumerate(values)
-    ),
-    *_phases(
-        "Functional R² of v₁",
-        probe_curve(PROBED_RESPONSE, "published_score", "v1"),
-        (0.61, 0.46, NAN, 0.80),
-    ),
-    *ATTENTION_NUMBERS,
-    *(
-        PublishedNumber(
-            f"Positional Fourier, largest share, layer {layer}", v,
-            at(probe_curve(POSITIONS, "largest_share", f"blocks.{layer}"), LATE), condition,
-        )
-        for condition, layer, v in ((DECAY, 0, 0.315), (DECAY, 1, 0.281), (NO_DECAY, 1, 0.771))
-    ),
-    *(
-        PublishedNumber(
-            f"Depth from {reading.replace('with', 'both with')}", v,
-            at(probe_curve(COMPOSITION, "published_score", reading), LATE), condition,
-        )
-        for condition, values in (
-            (DECAY, {"token": 0.093, "position": 0.025, "token and position": 0.168,
-                     "with crosses": 1.0}),
-        )
-        for reading, v in values.items()
-    ),
-    *(
-        PublishedNumber(
-            f"{reading.capitalize()}, R²", v,
-            at(probe_curve(COMPOSITION, "published_score", reading), LATE), condition,
-        )
-        for condition, values in (
-            (DECAY, {"representation to count": 0.697, "representation to token": 0.295}),
-            (NO_DECAY, {"representation to count": 0.931, "representation to token": 0.992}),
-        )
-        for reading, v in values.items()
-    ),
-    *(
-        PublishedNumber(f"Geometry of depth, {words}", v,
-                        at(probe_curve(COMPOSITION, output), LATE), condition)
-        for output, words, own, other in (
-            ("class_score", "R² on the rows fitted", 0.714, 0.946),
-            ("class_share", "share of the first component", 0.344, 0.811),
-            ("class_distance", "distance of neighbouring depths", 0.21, 30.95),
-        )
-        for condition, v in ((DECAY, own), (NO_DECAY, other))
-    ),
 )  # fmt: skip
 
 RELEASED = (

@@ -24,6 +24,8 @@ from spectraledge.series import Interval
 __all__ = ["last_block", "probed", "reencoded_claims", "relative_entropy"]
 
 HEADS = ("0", "1", "2", "3")
+# Those of the functional R² are one snapshot later than those of the ablations.
+RESPONSE_STEPS = {"pre": 300, "at": 600, "late": 4000}
 
 
 def last_block(group: EdgeGroup) -> str:
@@ -57,7 +59,8 @@ def reencoded_claims(group: EdgeGroup) -> list[Verdict]:
         _linear_falls(group, at, late), _nonlinear_stays(group, late), _scale_free(group, late),
         _smaller(group, at, late), _memorised(group, late), _quadratic(group, late),
         _even_attention(group, late), _not_attention_without(group, late),
-        _functional(group, late), _random_functional(group, late), _depth_waves(group, at),
+        _functional(group, RESPONSE_STEPS["late"]), _random_functional(group, late),
+        _depth_waves(group, at),
         _selective(group, late), _composed(group, late), _compact(group, late),
         _relatively_compact(group, late),
     ]  # fmt: skip
@@ -167,7 +170,7 @@ def _functional(group: EdgeGroup, late: int) -> Verdict:
     mean = _response(group, late, "published_score", "v1")
     phases = ", ".join(
         f"{phase} {share_words(_response(group, step, 'published_score', 'v1'))}"
-        for phase, step in group.regime.functional_steps.items()
+        for phase, step in RESPONSE_STEPS.items()
     )
     return over_seeds(
         "Moving along v₁ changes what is said about depth", "R² pre 0.61, at 0.46, late 0.80", mean,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from spectraledge.experiments.row_values import share_words, short
-from spectraledge.experiments.spectral_edge.dyck_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.dyck_probes import (
     ATTENTION,
     COMPOSITION,
@@ -15,6 +14,7 @@ from spectraledge.experiments.spectral_edge.dyck_probes import (
 )
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
+from spectraledge.experiments.spectral_edge.probe_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
 from spectraledge.experiments.spectral_edge.reencoded_claims import last_block, probed
 from spectraledge.instruments.depth_composition import READINGS
