@@ -98,7 +98,9 @@ def number_tables(page: str) -> str:
     head, _, rest = page.partition(NUMBERS)
     tail = rest.partition(END_NUMBERS)[2]
     rule = "|".join(["---"] * len(found["columns"]))
-    lines = []
+    every = [row for rows in found["tables"].values() for row in rows]
+    within = sum(row[-1] == "within" for row in every)
+    lines = [f"{within} of {len(every)} lie within.", ""]
     for subject, rows in found["tables"].items():
         lines += [f"### {subject.capitalize()}", "", "| " + " | ".join(found["columns"]) + " |"]
         lines += [f"|{rule}|", *("| " + " | ".join(row) + " |" for row in rows), ""]
