@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spectraledge.experiments.row_values import mean_of, short
 from spectraledge.experiments.spectral_edge.edge_class import edge_class, edge_numbers
@@ -31,6 +31,8 @@ SAID: Mapping[str, str] = {
     DYCK: "mixed (87 %, 18°, 0.80)",
     SCAN: "compression (2 %, 8°, 0.04; one seed)",
 }
+FEWEST = 3
+SEEDS = f" Undecided with fewer than {FEWEST} seeds."
 RULE = (
     "Class by the stated rule, each seed. Holds if every seed has the published class, fails if "
     "fewer than half have."
@@ -75,7 +77,11 @@ def _is_published(group: EdgeGroup, claim: str, found: list[str], rule: str) -> 
         return Verdict(claim, SAID[group.name], NOT_RUN, "undecided", rule)
     hits = sum(name == PAPER[group.name] for name in found)
     status = "holds" if hits == len(found) else "fails" if 2 * hits < len(found) else "undecided"
-    return Verdict(claim, SAID[group.name], _words(found), status, rule)
+    return Verdict(claim, SAID[group.name], _words(found), _by_several(status, found), rule + SEEDS)
+
+
+def _by_several(status: str, found: Sequence[object]) -> str:
+    return status if len(found) >= FEWEST else "undecided"
 
 
 def _flow(group: EdgeGroup) -> Verdict:
@@ -96,7 +102,7 @@ def _flow(group: EdgeGroup) -> Verdict:
 
 def _decided_by_decay(group: EdgeGroup) -> Verdict:
     claim = f"{group.name}: The class does not hang on decay"
-    rule = "Classes with decay and without. Fails if no seed has the same class with and without."
+    rule = "Holds if every seed has the same class with decay and without, fails if none has."
     own, other = group.rows[DECAY], group.rows[NO_DECAY]
     pairs = [
         (edge_class(edge_numbers(own[seed]))[0], edge_class(edge_numbers(other[seed]))[0])
@@ -109,7 +115,8 @@ def _decided_by_decay(group: EdgeGroup) -> Verdict:
     same = sum(a == b for a, b in told)
     words = f"without decay: {_words([b for _, b in told])}; {same} of {len(told)} the same"
     status = "holds" if same == len(told) else "fails" if not same else "undecided"
-    return Verdict(claim, "set by task and capacity", words, status, rule)
+    decided = _by_several(status, told)
+    return Verdict(claim, "set by task and capacity", words, decided, rule + SEEDS)
 
 
 def _coordinate(group: EdgeGroup) -> Verdict:
