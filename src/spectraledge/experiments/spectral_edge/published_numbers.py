@@ -33,7 +33,7 @@ FEWEST = 3
 PUBLISHED_LATE = 3900
 CAPTION = (
     "Mean over seeds with 95 % t intervals. Verdict: whether the published number lies in the 95 % "
-    "interval for as many further seeds as it is of, `t s √(1/k + 1/n)`, and half a unit of its "
+    "interval for as many further seeds as it is of, t s √(1/k + 1/n), and half a unit of its "
     "last digit; three seeds of ours at least. What follows from the rows alone has no scatter, "
     "and differs by the split of their tokens. One snapshot scatters much between seeds, so that "
     "this interval is wide for some."
