@@ -9,6 +9,16 @@ from spectraledge.lab.sweep import Inline
 from spectraledge.training import Execution
 
 STUDIES = all_studies()
+# A quarter of a minute each, of machinery that other studies of their family run as well.
+SLOW = {
+    "execution_subspace/forcing_is_insufficient",
+    "execution_subspace/lead_time_power_law",
+    "execution_subspace/published_basis",
+    "execution_subspace/suppression_without_adam",
+    "low_rank_decay/boundary",
+    "spectral_edge/decay_release",
+}
+TRAINED = [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in STUDIES]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +35,11 @@ def refuse(plan):
     raise AssertionError("a finished study trains nothing")
 
 
-@pytest.mark.parametrize("name", STUDIES)
+def test_slow_studies_are_studies():
+    assert set(STUDIES) > SLOW
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_smoke_trains_once_and_decides_nothing(name, root):
     study = STUDIES[name]
     ledger = run(study, root)

@@ -146,7 +146,10 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize("design", BOUNDARIES)
+@pytest.mark.parametrize(
+    "design",
+    [BOUNDARIES[0], *(pytest.param(design, marks=pytest.mark.slow) for design in BOUNDARIES[1:])],
+)
 def test_boundaries_and_their_differences_are_covered(design):
     single, difference = boundary_coverage(400, *design)
     assert BAND[0] <= single <= BAND[1]
