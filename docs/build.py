@@ -99,10 +99,11 @@ def number_tables(page: str) -> str:
     tail = rest.partition(END_NUMBERS)[2]
     rule = "|".join(["---"] * len(found["columns"]))
     every = [row for rows in found["tables"].values() for row in rows]
-    within = sum(row[-1] == "within" for row in every)
-    lines = [f"{within} of {len(every)} lie within.", ""]
+    decided = [row for row in every if row[-1] in ("within", "outside")]
+    within = sum(row[-1] == "within" for row in decided)
+    lines = [f"{within} of {len(decided)} that seeds of the same size decide lie within.", ""]
     for subject, rows in found["tables"].items():
-        lines += [f"### {subject.capitalize()}", "", "| " + " | ".join(found["columns"]) + " |"]
+        lines += [f"### {subject[:1].upper()}{subject[1:]}", "", "| " + " | ".join(found["columns"]) + " |"]
         lines += [f"|{rule}|", *("| " + " | ".join(row) + " |" for row in rows), ""]
     return f"{head}{NUMBERS}\n\n" + "\n".join(lines) + f"{END_NUMBERS}{tail}"
 

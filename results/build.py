@@ -26,7 +26,7 @@ from spectraledge.experiments.low_rank_decay.rank_collapse_claims import SPECTRU
 from spectraledge.experiments.low_rank_decay.rank_collapse_page import rank_curves
 from spectraledge.experiments.low_rank_decay.sizes import REDUCED
 from spectraledge.experiments.run import stored_results
-from spectraledge.experiments.spectral_edge.dyck_numbers import number_tables
+from spectraledge.experiments.spectral_edge.number_tables import number_tables
 from spectraledge.experiments.spectral_edge.published_numbers import COLUMNS
 from spectraledge.experiments.study import GENERALISED, Known, Study, all_studies
 from spectraledge.experiments.study_run import rows_of
@@ -163,7 +163,7 @@ def _controls(known: Known) -> Iterator[Curve]:
 
 
 def numbers(ledger: Ledger) -> None:
-    """Published numbers of Dyck-1 beside ours."""
+    """Published numbers of the spectral edge beside ours."""
     tables = {"columns": COLUMNS, "tables": number_tables(Known(ledger, None))}
     text = json.dumps(tables, indent=2, ensure_ascii=False) + "\n"
     (HERE / "published_numbers.json").write_text(text)

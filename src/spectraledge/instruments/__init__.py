@@ -23,6 +23,7 @@ from spectraledge.instruments.functional_response import FunctionalResponse
 from spectraledge.instruments.functional_site import FunctionalSite
 from spectraledge.instruments.gap_flow import GapFlow
 from spectraledge.instruments.hindsight import Hindsight
+from spectraledge.instruments.input_probe import InputProbe
 from spectraledge.instruments.logit_response import LogitResponse, component_effects
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.perturbation_curve import (
@@ -68,6 +69,7 @@ __all__ = [
     "FunctionalSite",
     "GapFlow",
     "Hindsight",
+    "InputProbe",
     "Instrument",
     "LogitResponse",
     "Measurement",

@@ -1,4 +1,4 @@
-"""What the paper reports of Dyck-1: the edge and the release of decay, and tables of it all."""
+"""What the paper reports of the edge and of the release of decay on Dyck-1."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from spectraledge.experiments.row_values import last_value
 from spectraledge.experiments.spectral_edge.attention_numbers import HEADS, LAYERS
-from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
-from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, NO_DECAY
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
     EDGE,
@@ -18,15 +17,12 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     RESPONSE,
     SPLIT,
     curve_name,
-    edge_groups,
 )
-from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
-from spectraledge.experiments.spectral_edge.probe_numbers import LAST, PROBE_NUMBERS
+from spectraledge.experiments.spectral_edge.probe_numbers import LAST
 from spectraledge.experiments.spectral_edge.published_numbers import (
     PublishedNumber,
     at,
     mean_over_run,
-    number_rows,
 )
 from spectraledge.experiments.spectral_edge.release_arms import (
     PUBLISHED_ARMS,
@@ -37,12 +33,10 @@ from spectraledge.experiments.spectral_edge.release_runs import PROBE as RELEASE
 from spectraledge.experiments.spectral_edge.release_runs import (
     final_accuracy,
     release_curve,
-    release_group,
 )
-from spectraledge.experiments.study import Known
 from spectraledge.lab.rows import Row
 
-__all__ = ["EDGE_NUMBERS", "RELEASE_NUMBERS", "number_tables"]
+__all__ = ["EDGE_NUMBERS", "RELEASE_NUMBERS"]
 
 # Steps of ablation, curvature and curves: pre, at, post, late. Without decay runs end at 3000.
 STEPS, LATE, LATE_WITHOUT = (200, 500, 1400, 3900), 3900, 3000
@@ -162,26 +156,3 @@ RELEASE_NUMBERS: tuple[PublishedNumber, ...] = tuple(
         ),
     )
 )
-
-
-def number_tables(known: Known) -> dict[str, list[tuple[str, ...]]]:
-    """Every published number of Dyck-1 that is known of our runs.
-
-    Args:
-        known: Rows.
-
-    Returns:
-        Lines under `COLUMNS` by the subject of the table.
-    """
-    edges = edge_groups(known, "demo")[DYCK]
-    groups = {
-        "generalising and the gap until then": (GAP_NUMBERS, edges),
-        "the edge": (EDGE_NUMBERS, edges),
-        "probes, attention and geometry": (PROBE_NUMBERS, probe_group(known, "demo")),
-        "release of decay, with a new optimizer": (RELEASE_NUMBERS, release_group(known, "demo")),
-    }
-    tables = {
-        subject: number_rows(numbers, group.rows, group.regime.published_seed)
-        for subject, (numbers, group) in groups.items()
-    }
-    return {subject: lines for subject, lines in tables.items() if lines}

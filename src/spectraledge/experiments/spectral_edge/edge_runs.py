@@ -19,12 +19,16 @@ from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     Ablation,
+    AttentionStructure,
     FunctionalCoordinate,
     FunctionalResponse,
     GapFlow,
+    InputProbe,
     Instrument,
     LogitResponse,
     PerturbationCurve,
+    PositionalFourier,
+    RepresentationProbe,
     SpectralEdge,
     UpdateDecomposition,
 )
@@ -36,14 +40,18 @@ from spectraledge.training import At, Every, RunSpec
 
 __all__ = [
     "ABLATION",
+    "ATTENTION",
     "COARSE_EDGE",
     "COORDINATE",
     "CURVES",
     "EDGE",
     "GAP_FLOW",
+    "INPUT",
     "INSTRUMENTS",
     "LOGITS",
     "NARROW_EDGE",
+    "POSITIONS",
+    "PROBE",
     "PUBLISHED_CURVES",
     "RESPONSE",
     "SPLIT",
@@ -69,20 +77,27 @@ ABLATION, CURVES, LOGITS = Ablation(), PerturbationCurve(points=17), LogitRespon
 PUBLISHED_CURVES = PerturbationCurve(steps="published", curvature="published")
 RESPONSE = FunctionalResponse(seeds=1)
 GAP_FLOW, COORDINATE = GapFlow(), FunctionalCoordinate(rows=2000, count=8)
+# What layers say and where attention looks, with the padding of SCAN; Dyck-1 has a study of it.
+ATTENTION, POSITIONS = AttentionStructure(rows=100), PositionalFourier(padding=0)
+PROBE = RepresentationProbe(readers=("linear",), categorical=True, padding=0)
+INPUT = InputProbe(padding=0)
 # Published steps, and some late ones: single snapshots scatter. The first two are smoke's.
 FUNCTIONAL_STEPS = (
     24, 80, 200, 500, 1400, 2000, 2400, 3000, 3900, 4500, 5000, 9500,
 )  # fmt: skip
+# The published response of SCAN is one step later than all else.
+STEPS_OF: Mapping[Instrument, tuple[int, ...]] = {RESPONSE: (*FUNCTIONAL_STEPS, 2500)}
 _LIVE: tuple[Instrument, ...] = (
     EDGE, NARROW_EDGE, WIDE_EDGE, COARSE_EDGE, *SPLITS, GAP_FLOW,
 )  # fmt: skip
 _FUNCTIONAL: tuple[Instrument, ...] = (
     ABLATION, CURVES, PUBLISHED_CURVES, LOGITS, RESPONSE, COORDINATE,
+    ATTENTION, POSITIONS, PROBE, INPUT,
 )  # fmt: skip
 # Whatever is recorded is measured: the cadence of the records is that of the regime.
 INSTRUMENTS: tuple[Measured, ...] = (
     *((instrument, Every(1)) for instrument in _LIVE),
-    *((instrument, At(FUNCTIONAL_STEPS)) for instrument in _FUNCTIONAL),
+    *((instrument, At(STEPS_OF.get(instrument, FUNCTIONAL_STEPS))) for instrument in _FUNCTIONAL),
 )
 curve_name = CurveNames([*_LIVE, *_FUNCTIONAL])
 

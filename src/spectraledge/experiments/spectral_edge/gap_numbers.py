@@ -1,4 +1,7 @@
-"""What the paper reports of generalising and of the gap until then, run by run, on Dyck-1."""
+"""What the paper reports of generalising and of the gap until then, run by run.
+
+Numbers of Dyck-1; how windows are taken is the same for SCAN.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +22,30 @@ from spectraledge.instruments import SpectralEdge
 from spectraledge.lab.rows import Row
 from spectraledge.series import first_held
 
-__all__ = ["GAP_NUMBERS", "Until", "grok_step"]
+__all__ = ["GAP_NUMBERS", "Until", "fall", "grok_step", "largest", "last", "mode", "of_windows"]
 
 METRIC, GROKKED = "validation_accuracy", 0.95
 
 
-def grok_step(row: Row) -> float:
+def grok_step(row: Row, metric: str = METRIC) -> float:
     """First record with the published accuracy; NaN if there is none."""
-    step = first_held(*row.curve(METRIC), threshold=GROKKED, patience=1)
+    step = first_held(*row.curve(metric), threshold=GROKKED, patience=1)
     return nan if step is None else float(step)
 
 
 @dataclass(frozen=True)
 class Until:
-    """Windows of three displacements up to generalising, as the published table takes them.
+    """Windows up to generalising, or all of a run, as the published tables take them.
 
     Args:
         edge: The windows.
         cadence: Steps between the records that the table takes.
+        metric: Accuracy that says when a run generalises; None for runs that need not.
     """
 
     edge: SpectralEdge
     cadence: int
+    metric: str | None = METRIC
 
     def gap(self, row: Row) -> np.ndarray:
         """σ₂² − σ₃², and σ₂² where a window holds two displacements, as published."""
@@ -62,29 +67,34 @@ class Until:
             return np.zeros(0)
         steps, values = row.curve(name)
         narrow = row.curve(width)[1] < 2
-        taken = (steps <= grok_step(row)) & (steps % self.cadence == 0) & ~narrow
-        return values[taken]
+        end = np.inf if self.metric is None else grok_step(row, self.metric)
+        return values[(steps <= end) & (steps % self.cadence == 0) & ~narrow]
 
 
-def _of(curve: Callable[[Row], np.ndarray], number: Callable[[np.ndarray], float]) -> Read:
+def of_windows(curve: Callable[[Row], np.ndarray], number: Callable[[np.ndarray], float]) -> Read:
+    """A number of the windows of a run; NaN if there are none."""
     return lambda row: float(number(v)) if np.isfinite(v := curve(row)).any() else nan
 
 
-def _largest(values: np.ndarray) -> float:
+def largest(values: np.ndarray) -> float:
+    """Of the windows that have one."""
     return float(np.nanmax(values))
 
 
-def _last(values: np.ndarray) -> float:
+def last(values: np.ndarray) -> float:
+    """Of the windows that have one."""
     return float(values[np.isfinite(values)][-1])
 
 
-def _mode(values: np.ndarray) -> float:
+def mode(values: np.ndarray) -> float:
+    """What most windows have."""
     found, counts = np.unique(values[np.isfinite(values)], return_counts=True)
     return float(found[counts.argmax()])
 
 
-def _fall(values: np.ndarray) -> float:
-    return _largest(values) / _last(values)
+def fall(values: np.ndarray) -> float:
+    """The largest over the last."""
+    return largest(values) / last(values)
 
 
 COARSE, FINE = Until(COARSE_EDGE, 200), Until(NARROW_EDGE, 50)
@@ -109,12 +119,14 @@ def _numbers() -> list[PublishedNumber]:
 
         found += [
             number("Step of generalising", step, grok_step),
-            number("Largest gap until then", gaps[0], _of(windows.gap, _largest)),
-            number("Gap then", gaps[1], _of(windows.gap, _last)),
-            number("Fall of the gap, times", gaps[2], _of(windows.gap, _fall)),
-            number("Mean ratio at the gap until then", ratios[0], _of(windows.ratio, np.nanmean)),
-            number("Ratio at the gap then", ratios[1], _of(windows.ratio, _last)),
-            number("Rank at the gap, most often", 1, _of(windows.rank, _mode)),
+            number("Largest gap until then", gaps[0], of_windows(windows.gap, largest)),
+            number("Gap then", gaps[1], of_windows(windows.gap, last)),
+            number("Fall of the gap, times", gaps[2], of_windows(windows.gap, fall)),
+            number(
+                "Mean ratio at the gap until then", ratios[0], of_windows(windows.ratio, np.nanmean)
+            ),
+            number("Ratio at the gap then", ratios[1], of_windows(windows.ratio, last)),
+            number("Rank at the gap, most often", 1, of_windows(windows.rank, mode)),
         ]
     return found
 

@@ -21,6 +21,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 from spectraledge.experiments.spectral_edge.edge_study import EdgeStudy, Groups, over_seeds
 from spectraledge.experiments.spectral_edge.flat_claims import removal
 from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
+from spectraledge.experiments.spectral_edge.scan_numbers import is_published_size, scan_numbers
 from spectraledge.report import Section, Table, Verdict
 
 __all__ = ["STUDY", "MultiSeed"]
@@ -57,7 +58,15 @@ class MultiSeed(EdgeStudy):
     def sections(self, groups: Groups) -> list[Section]:
         """Every seed at every phase."""
         numbers = numbers_section(EDGE_NUMBERS, groups[DYCK]) if DYCK in groups else []
-        return [*(_seed_section(group) for group in groups.values()), *numbers]
+        return [*(_seed_section(group) for group in groups.values()), *numbers, *_scan(groups)]
+
+
+def _scan(groups: Groups) -> list[Section]:
+    if SCAN not in groups:
+        return []
+    regime = groups[SCAN].regime
+    same_size = is_published_size(regime)
+    return numbers_section(scan_numbers(regime), groups[SCAN], same_size=same_size)
 
 
 def _claims(group: EdgeGroup) -> list[Verdict]:

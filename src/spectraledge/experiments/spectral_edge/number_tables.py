@@ -1,0 +1,50 @@
+"""Every published number of the spectral edge beside ours, by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spectraledge.experiments.spectral_edge.dyck_numbers import EDGE_NUMBERS, RELEASE_NUMBERS
+from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
+from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, SCAN
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, edge_groups
+from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
+from spectraledge.experiments.spectral_edge.probe_numbers import PROBE_NUMBERS
+from spectraledge.experiments.spectral_edge.published_numbers import PublishedNumber, number_rows
+from spectraledge.experiments.spectral_edge.release_runs import release_group
+from spectraledge.experiments.spectral_edge.scan_numbers import scan_numbers
+from spectraledge.experiments.study import Known
+
+__all__ = ["number_tables"]
+
+REDUCED_SCAN = "SCAN, reduced size"
+Subject = tuple[str, tuple[PublishedNumber, ...], EdgeGroup]
+
+
+def number_tables(known: Known) -> dict[str, list[tuple[str, ...]]]:
+    """Every published number that is known of our runs.
+
+    Args:
+        known: Rows.
+
+    Returns:
+        Lines under `COLUMNS` by the subject of the table.
+    """
+    tables = {
+        subject: number_rows(
+            numbers, group.rows, group.regime.published_seed, same_size=subject != REDUCED_SCAN
+        )
+        for subject, numbers, group in _subjects(known)
+    }
+    return {subject: lines for subject, lines in tables.items() if lines}
+
+
+def _subjects(known: Known) -> Iterator[Subject]:
+    reduced, full = (edge_groups(known, scale) for scale in ("demo", "full"))
+    yield "generalising and the gap until then", GAP_NUMBERS, reduced[DYCK]
+    yield "the edge", EDGE_NUMBERS, reduced[DYCK]
+    yield "probes, attention and geometry", PROBE_NUMBERS, probe_group(known, "demo")
+    release = release_group(known, "demo")
+    yield "release of decay, with a new optimizer", RELEASE_NUMBERS, release
+    for subject, group in (("SCAN, published size", full[SCAN]), (REDUCED_SCAN, reduced[SCAN])):
+        yield subject, scan_numbers(group.regime), group
