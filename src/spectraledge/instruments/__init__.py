@@ -26,6 +26,7 @@ from spectraledge.instruments.hindsight import Hindsight
 from spectraledge.instruments.input_probe import InputProbe
 from spectraledge.instruments.logit_response import LogitResponse, component_effects
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
+from spectraledge.instruments.parameter_norm import ParameterNorm
 from spectraledge.instruments.perturbation_curve import (
     PerturbationCurve,
     directional_curvature,
@@ -75,6 +76,7 @@ __all__ = [
     "Measurement",
     "Observer",
     "Output",
+    "ParameterNorm",
     "PerturbationCurve",
     "PositionalFourier",
     "Probe",

@@ -29,11 +29,12 @@ from spectraledge.experiments.spectral_edge.release_arms import (
     restarted,
 )
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION as RELEASE_ATTENTION
-from spectraledge.experiments.spectral_edge.release_runs import PROBE as RELEASE_PROBE
 from spectraledge.experiments.spectral_edge.release_runs import (
+    NORM,
     final_accuracy,
     release_curve,
 )
+from spectraledge.experiments.spectral_edge.release_runs import PROBE as RELEASE_PROBE
 from spectraledge.lab.rows import Row
 
 __all__ = ["EDGE_NUMBERS", "RELEASE_NUMBERS"]
@@ -121,7 +122,8 @@ EDGE_NUMBERS: tuple[PublishedNumber, ...] = (
 )  # fmt: skip
 
 RELEASED = (
-    (0.973, 0.987, 2.15), (0.972, 0.898, 2.26), (0.982, 0.851, 2.27), (0.985, 0.709, 2.28),
+    (0.973, 0.987, 2.15, 40.4), (0.972, 0.898, 2.26, 17.7),
+    (0.982, 0.851, 2.27, 15.3), (0.985, 0.709, 2.28, 14.3),
 )  # fmt: skip
 
 
@@ -137,7 +139,7 @@ def _released_entropy(row: Row) -> float:
 
 RELEASE_NUMBERS: tuple[PublishedNumber, ...] = tuple(
     number
-    for arm, (accuracy, probe, entropy) in zip(PUBLISHED_ARMS, RELEASED)
+    for arm, (accuracy, probe, entropy, norm) in zip(PUBLISHED_ARMS, RELEASED)
     for number in (
         PublishedNumber(
             "Accuracy, last five records",
@@ -153,6 +155,12 @@ RELEASE_NUMBERS: tuple[PublishedNumber, ...] = tuple(
         ),
         PublishedNumber(
             "Entropy of attention, padding counted", entropy, _released_entropy, restarted(arm)
+        ),
+        PublishedNumber(
+            "‖θ‖ of all parameters",
+            norm,
+            lambda row: last_value(row, release_curve(NORM, "norm")),
+            restarted(arm),
         ),
     )
 )

@@ -19,6 +19,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 )
 from spectraledge.experiments.spectral_edge.published_numbers import PublishedNumber, Read
 from spectraledge.instruments import SpectralEdge
+from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
 from spectraledge.series import first_held
 
@@ -41,16 +42,22 @@ class Until:
         edge: The windows.
         cadence: Steps between the records that the table takes.
         metric: Accuracy that says when a run generalises; None for runs that need not.
+        name: Names of the curves, of whatever plan measured them.
     """
 
     edge: SpectralEdge
     cadence: int
     metric: str | None = METRIC
+    name: CurveNames = curve_name
 
     def gap(self, row: Row) -> np.ndarray:
         """σ₂² − σ₃², and σ₂² where a window holds two displacements, as published."""
         second, third = (self._curve(row, "singular_values", f"v{k}") for k in (2, 3))
         return second**2 - np.nan_to_num(third) ** 2
+
+    def first(self, row: Row) -> np.ndarray:
+        """σ₁."""
+        return self._curve(row, "singular_values", "v1")
 
     def ratio(self, row: Row) -> np.ndarray:
         """σ_k / σ_{k+1} at the weighted gap."""
@@ -61,8 +68,8 @@ class Until:
         return self._curve(row, "rank_at_gap")
 
     def _curve(self, row: Row, *output: str) -> np.ndarray:
-        name = curve_name(self.edge, *output)
-        width = curve_name(self.edge, "displacements")
+        name = self.name(self.edge, *output)
+        width = self.name(self.edge, "displacements")
         if name not in row.curves or width not in row.curves:
             return np.zeros(0)
         steps, values = row.curve(name)

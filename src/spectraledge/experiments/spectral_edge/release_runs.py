@@ -16,6 +16,7 @@ from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     AttentionStructure,
     Instrument,
+    ParameterNorm,
     RepresentationProbe,
     UpdateDecomposition,
 )
@@ -27,6 +28,7 @@ from spectraledge.training import At, Every, RunSpec
 __all__ = [
     "ATTENTION",
     "INSTRUMENTS",
+    "NORM",
     "PROBE",
     "SPLIT",
     "final_accuracy",
@@ -39,13 +41,14 @@ __all__ = [
 ]
 
 SPLIT, ATTENTION = UpdateDecomposition(), AttentionStructure()
-PROBE = RepresentationProbe(readers=("linear",))
+PROBE, NORM = RepresentationProbe(readers=("linear",)), ParameterNorm()
 INSTRUMENTS: tuple[Measured, ...] = (
     (SPLIT, Every(1)),
+    (NORM, Every(1)),
     (ATTENTION, Every(500)),
     (PROBE, At((1000, 2500, 4000))),
 )
-release_curve = CurveNames([SPLIT, ATTENTION, PROBE])
+release_curve = CurveNames([SPLIT, NORM, ATTENTION, PROBE])
 START, STEPS = 1000, 4000
 LAST_RECORDS = 5
 
