@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from spectraledge.experiments.spectral_edge.edge_regimes import DYCK
+from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, MODULAR
 from spectraledge.experiments.spectral_edge.edge_study import EdgeStudy, Groups
 from spectraledge.experiments.spectral_edge.gap_claims import gap_claims
 from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
 from spectraledge.experiments.spectral_edge.gap_sections import gap_sections
+from spectraledge.experiments.spectral_edge.modular_numbers import MODULAR_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
 from spectraledge.report import Section, Verdict
 
@@ -39,7 +40,12 @@ class GapCompression(EdgeStudy):
 
     def sections(self, groups: Groups) -> list[Section]:
         """Gaps over steps, declines by window, rotations beside their null, published numbers."""
-        numbers = numbers_section(GAP_NUMBERS, groups[DYCK]) if DYCK in groups else []
+        numbers = [
+            section
+            for task, own in ((DYCK, GAP_NUMBERS), (MODULAR, MODULAR_NUMBERS))
+            if task in groups
+            for section in numbers_section(own, groups[task])
+        ]
         return [*gap_sections(groups), *numbers]
 
 

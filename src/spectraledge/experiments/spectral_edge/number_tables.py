@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from spectraledge.experiments.spectral_edge.dyck_numbers import EDGE_NUMBERS, RELEASE_NUMBERS
 from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
-from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, SCAN
+from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, MODULAR, SCAN
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, edge_groups
 from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
 from spectraledge.experiments.spectral_edge.gap_without_decay import (
     GAP_CONTROL_NUMBERS,
     control_group,
 )
+from spectraledge.experiments.spectral_edge.modular_numbers import MODULAR_NUMBERS
 from spectraledge.experiments.spectral_edge.probe_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import PublishedNumber, number_rows
 from spectraledge.experiments.spectral_edge.release_runs import release_group
@@ -48,6 +49,7 @@ def _subjects(known: Known) -> Iterator[Subject]:
     yield "generalising and the gap until then", GAP_NUMBERS, reduced[DYCK]
     control = control_group(known, "demo")
     yield "the gap without decay", GAP_CONTROL_NUMBERS, control
+    yield "the gap on modular addition", MODULAR_NUMBERS, reduced[MODULAR]
     yield "the edge", EDGE_NUMBERS, reduced[DYCK]
     yield "probes, attention and geometry", PROBE_NUMBERS, probe_group(known, "demo")
     release = release_group(known, "demo")
