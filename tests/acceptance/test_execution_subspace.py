@@ -15,6 +15,7 @@ import pytest
 
 from spectraledge.experiments.execution_subspace.base_runs import DECAY, NO_DECAY, base_runs
 from spectraledge.experiments.execution_subspace.defect_records import (
+    EXACT_NAME,
     PUBLISHED_NAME,
     DefectRun,
     defect_runs,
@@ -26,6 +27,8 @@ from spectraledge.experiments.execution_subspace.interventions import (
     UNTIL_GROK_STOP,
     protocol_of,
 )
+from spectraledge.experiments.execution_subspace.learning_rate_runs import UNTIL as RATES_UNTIL
+from spectraledge.experiments.execution_subspace.learning_rate_runs import learning_rate_runs
 from spectraledge.experiments.execution_subspace.projection_curves import BASES
 from spectraledge.experiments.execution_subspace.regimes import GROKKING, HARD, PUBLISHED, UNTIL
 from spectraledge.experiments.execution_subspace.released_shares import MATRIX_KINDS, MATRIX_MEANS
@@ -198,6 +201,31 @@ def test_the_residual_says_nothing_and_the_ratio_is_that_of_a_random_subspace():
     }
     assert found["trajectory"] == pytest.approx(1.0, abs=0.3)
     assert found["singular"] == pytest.approx(2.0, abs=0.3)
+
+
+def test_attention_holds_the_share_of_the_defect_that_was_found_for_it():
+    # Found with four pairs; a median of ten scatters by some 0.05 between seeds.
+    for operation in ("add", "sub", "mul"):
+        for run in runs(operation):
+            for form, shares in (
+                (PUBLISHED_NAME, {0: 0.3, 500: 0.7, 4000: 0.5}),
+                (EXACT_NAME, {0: 0.6, 200: 0.8, 2500: 0.6}),
+            ):
+                for step, share in shares.items():
+                    found = value_at(run.row, f"{form}/attention_fraction", step)
+                    assert found == pytest.approx(share, abs=0.1)
+
+
+def test_at_the_lowest_rate_memorising_onset_and_generalising_are_late_as_found():
+    known = Known(ledger(), RATES_UNTIL)
+    every = learning_rate_runs(PUBLISHED)
+    slow = [run for op in ("add", "mul") for run in defect_runs(known, every[1e-4, op])]
+    assert len(slow) == 2
+    for run in slow:
+        # Records are 1000 steps apart, so each is the first one after what was found.
+        assert run.memorised == 3000
+        assert published_onset(run).step == 3000
+        assert 30_000 <= run.grok("grok_90") <= 39_000
 
 
 def test_the_onset_fires_in_every_run_that_does_not_generalise():
