@@ -10,7 +10,6 @@ import numpy as np
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
     EDGE,
-    LOGITS,
     RESPONSE,
     SPLIT,
     curve_name,
@@ -42,7 +41,7 @@ class EdgeNumbers:
         decay_share: ⟨w, δ⟩/‖δ‖² of decay.
         gradient_share: Of the energy along v₁.
         special: Accuracy lost without the edge over that of the matched control.
-        gamma: Response of the logits along v₁ over that along random directions.
+        gamma: RMS ‖Δh‖ of the representation along v₁ over that along a random direction.
         peak: Largest share of one frequency over classes, v₁ over a random direction.
         overlap: |cos(v₁, θ)|.
         turn: Angle of v₁ minus that of drift and noise, degrees.
@@ -65,15 +64,17 @@ def edge_numbers(row: Row) -> EdgeNumbers:
         seen = values[steps >= 2 / 3 * row.steps_taken]
         return float(np.median(seen)) if seen.size else nan
 
-    random = late(curve_name(RESPONSE, "concentration", "random"))
-    own = late(curve_name(RESPONSE, "concentration", "v1"))
+    def over_random(output: str) -> float:
+        own, random = (late(curve_name(RESPONSE, output, d)) for d in ("v1", "random"))
+        return own / random if random else nan
+
     angle, null = (late(curve_name(EDGE, n, "v1")) for n in ("rotation", "null_rotation"))
     return EdgeNumbers(
         decay_share=late(curve_name(SPLIT, "interval_share", "weight_decay")),
         gradient_share=late(curve_name(SPLIT, "energy_share", "gradient", "v1")),
         special=late(curve_name(ABLATION, "edge_over_matched")),
-        gamma=late(curve_name(LOGITS, "gamma", "v1")),
-        peak=own / random if random else nan,
+        gamma=over_random("size"),
+        peak=over_random("concentration"),
         overlap=late(curve_name(SPLIT, "overlap", "v1")),
         turn=angle - null,
     )
