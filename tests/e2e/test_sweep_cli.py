@@ -208,6 +208,14 @@ def test_status_trains_and_writes_nothing(sweep_file, tmp_path, capfd, untrained
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_part_is_trained_and_the_rest_left(sweep_file, tmp_path, capfd):
+    words = ["sweep", sweep_file(SEEDS), *EAGER, "--root", str(tmp_path)]
+    assert main([*words, "--only", "seed=0,2", "modulus=7"]) == 0
+    assert "2 of 2 runs have a result: 2 trained to the end." in capfd.readouterr().out
+    assert main([*words, "--only-status"]) == 0
+    assert "2 of 4 runs have a result" in capfd.readouterr().out
+
+
 def test_failed_runs_stay_until_they_are_asked_for(sweep_file, tmp_path, capfd, untrained):
     words = ["sweep", sweep_file(SEEDS), *EAGER, "--root", str(tmp_path)]
     assert main([*words, "--device", "nonsense", "--attempts", "1"]) == 1
@@ -319,6 +327,8 @@ def test_the_page_about_sweeps(sweep_file, tmp_path, capfd, monkeypatch):
         (["FILE", "--address", "host:1"], "--address belongs to --executor ray"),
         (["FILE", "--only-status", "--retry-failed"], "--retry-failed trains"),
         (["FILE", "--executor", "proceses"], "unknown name 'proceses'.*closest: 'processes'"),
+        (["FILE", "--only", "sed=0"], "--only sed=0: no run has such a setting; closest: seed"),
+        (["FILE", "--only", "seed"], "--only: expected NAME=VALUE"),
         (["FILE", "--largest-batch", "0"], "expected largest_batch >= 1, got 0"),
         (["FILE", "--attempts", "0"], "expected attempts >= 1"),
     ],
@@ -348,6 +358,18 @@ def test_wrong_flags(sweep_file, tmp_path, capfd, words, message):
 def test_wrong_files(sweep_file, tmp_path, capfd, text, message):
     words = ["sweep", sweep_file(text), *EAGER, "--root", str(tmp_path / "runs")]
     assert_refused(words, message, 2, capfd)
+
+
+def test_help_that_nobody_reads_to_the_end_is_no_error():
+    words = f"{sys.executable} -m spectraledge sweep --help"
+    told = subprocess.run(
+        ["bash", "-c", f"{words} | head -1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout.startswith("usage")
+    assert told.stderr == ""
 
 
 def test_names_of_files(sweep_file, tmp_path, capfd):

@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(
             f"{error}; install what the command line needs: pip install 'spectraledge[lab]'"
         )
+    except BrokenPipeError:
+        return _without_reader()
     with warnings.catch_warnings(), _interrupts_are_repeated():
         warnings.showwarning = _show_warning
         try:
@@ -54,14 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt as stop:
             return _interrupted(stop, words)
         except BrokenPipeError:
-            # The reader, e.g. `head`, has gone; nothing more may be written, not even at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return FAILED
+            return _without_reader()
         except Exception as error:
             if command.traceback or not _is_for_the_user(error):
                 traceback.print_exc()
                 return FAILED
             return _say(_message(error), FAILED if isinstance(error, OSError) else WRONG_USE)
+
+
+def _without_reader() -> int:
+    """The reader, e.g. `head`, has gone; nothing more may be written, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
 
 
 def _parse(words: list[str]) -> Command:

@@ -41,6 +41,8 @@ class Sweep(Command):
         what: Python file that defines SPECS or wanted(ledger), or name of a study; `spectraledge
             list` shows the studies.
         scale: Size of a study: smoke takes seconds, demo minutes; full is the published size.
+        only: Train but the runs with these settings, e.g. operation=add,mul seed=42. A name may be
+            the end of a dotted one, as the picture of a sweep shows them.
         executor: inline trains in this process, processes on the cores of this machine, ray on a
             Ray cluster.
         address: Ray cluster to join; without one, ray starts its own on this machine.
@@ -59,6 +61,7 @@ class Sweep(Command):
 
     what: Annotated[Positional[str], arg(metavar="FILE|STUDY")]
     scale: Annotated[str, one_of("smoke", "demo", "full")] = "full"
+    only: Annotated[tuple[str, ...], default_is("all runs", metavar="NAME=VALUE …")] = ()
     executor: Annotated[
         str | None, one_of(*EXECUTORS), default_is("inline; processes with --workers > 1")
     ] = None
@@ -84,10 +87,14 @@ class Sweep(Command):
     def execute(self) -> int:
         """Train what is missing; 1 if a run failed."""
         from spectraledge.cli.console import make_console
+        from spectraledge.cli.only import only_part, parse_only
         from spectraledge.cli.sweep_goal import find_goal
+        from spectraledge.lab.ledger import Ledger
 
         self._check()
         goal, console = find_goal(self.what, self.scale), make_console()
+        if conditions := parse_only(self.only):
+            goal = only_part(goal, conditions, Ledger.read(self.ledger_path))
         console.print(goal.title, style="bold")
         tell = self.tell_status if self.only_status else self.train
         return 1 if tell(goal, console) else 0
