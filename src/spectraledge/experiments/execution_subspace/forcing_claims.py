@@ -17,10 +17,11 @@ from spectraledge.experiments.execution_subspace.intervention_effects import (
     delays_of,
     direction,
     family_confidence,
+    level_words,
 )
 from spectraledge.experiments.row_values import short, status_within
 from spectraledge.report import Verdict
-from spectraledge.series import Interval, mean_interval
+from spectraledge.series import mean_interval
 
 __all__ = ["forcing_verdicts", "pooled"]
 
@@ -95,7 +96,7 @@ def _family(family: str, found: Mapping[str, Delays]) -> Verdict:
     elif status == "holds" and (clear or len(known) < len(members)):
         status = "undecided"
     grokked, count = sum(d.grokked for d in known), sum(d.count for d in known)
-    told = f"{short(interval)} steps later, {grokked} of {count} grok"
+    told = f"{short(interval)} steps later{level_words(EQUIVALENCE)}, {grokked} of {count} grok"
     return Verdict(
         claim,
         paper,
@@ -119,7 +120,7 @@ def _direction(cells: Cells, budget: int) -> Verdict:
     return Verdict(
         claim,
         paper,
-        f"commutator minus random {short(interval)} steps",
+        f"commutator minus random {short(interval)} steps{level_words(EQUIVALENCE)}",
         status_within(interval, MARGIN),
         f"Random kicks of the commutator's length, × 100 and × 500; holds if the 90 % interval of "
         f"the paired difference lies within ±{MARGIN:.0f} steps, fails if it lies outside.",
@@ -155,7 +156,8 @@ def _large(found: Mapping[str, Delays]) -> Verdict:
     known = {arm: found[arm] for arm in members if arm in found}
     if not known:
         return Verdict(claim, paper, NOT_RUN, "undecided")
-    intervals = {arm: d.interval(family_confidence(known)) for arm, d in known.items()}
+    together = family_confidence(known)
+    intervals = {arm: d.interval(together) for arm, d in known.items()}
     clear = {arm: i for arm, i in intervals.items() if direction(i) != "not told apart"}
     equal = all(status_within(d.interval(EQUIVALENCE), MARGIN) == "holds" for d in known.values())
     status: Status = "undecided"
@@ -166,12 +168,8 @@ def _large(found: Mapping[str, Delays]) -> Verdict:
     return Verdict(
         claim,
         paper,
-        "; ".join(_told(arm, i, known[arm]) for arm, i in (clear or intervals).items()),
+        "; ".join(f"{arm}: {known[arm].words(together)}" for arm in clear or intervals),
         status,
         f"Holds if an arm is told apart, with intervals that hold for all {len(known)} at once; "
         f"fails if all 90 % intervals lie within ±{MARGIN:.0f} steps.",
     )
-
-
-def _told(arm: str, interval: Interval, delay: Delays) -> str:
-    return f"{arm} {short(interval)} steps, {delay.grokked} of {delay.count} grok"

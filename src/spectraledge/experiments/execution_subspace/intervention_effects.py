@@ -42,6 +42,7 @@ __all__ = [
     "family_confidence",
     "grok_time",
     "grok_times",
+    "level_words",
     "selection_words",
 ]
 
@@ -68,6 +69,8 @@ class Delays:
         reference: Step of the ordinary runs by seed, at most the horizon.
         grokked: Runs of the arm that grokked, over all operations.
         count: Runs of the arm.
+        budget: Last step that runs are watched to.
+        unknown: Pairs in which neither run grokked, of which nothing is known.
     """
 
     arm: str
@@ -75,6 +78,13 @@ class Delays:
     reference: Mapping[int, float]
     grokked: int
     count: int
+    budget: int = HORIZON
+    unknown: int = 0
+
+    @property
+    def censored(self) -> bool:
+        """Whether some run had not grokked when watching ended, so that it is later still."""
+        return self.grokked < self.count
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Mean delay in steps."""
@@ -86,9 +96,34 @@ class Delays:
         return mean_interval(shares, confidence)
 
     def words(self, confidence: float = 0.95) -> str:
-        """Delay and how many runs grokked, in words."""
-        told = f"{self.arm}: {short(self.interval(confidence))} steps"
-        return f"{told}, {self.grokked} of {self.count} grok"
+        """The delay in words: a lower bound where runs had not grokked when watching ended.
+
+        Args:
+            confidence: Of the interval; said if it is not 95 %.
+
+        Returns:
+            Such as ``at least 3900 [1530, 6270] steps, 1 of 3 grok by step 8000``.
+        """
+        if not self.grokked:
+            return f"none of {self.count} grok by step {self.budget}"
+        told = f"{short(self.interval(confidence))} steps{level_words(confidence)}"
+        if not self.censored:
+            return told
+        return f"at least {told}, {self.grokked} of {self.count} grok by step {self.budget}"
+
+    def difference_words(self, confidence: float = 0.95) -> str:
+        """The same of a difference between two interventions, which may both be censored."""
+        if not self.unknown:
+            return f"{short(self.interval(confidence))} steps{level_words(confidence)}"
+        return (
+            f"unknown, since in {self.unknown} of {self.count} pairs neither run groks by step "
+            f"{self.budget}"
+        )
+
+
+def level_words(confidence: float) -> str:
+    """The level of an interval if it is not the usual 95 %, in brackets."""
+    return "" if confidence == 0.95 else f" ({100 * confidence:.3g} %)"
 
 
 def arms_of(
@@ -158,19 +193,20 @@ def delays_of(cells: Cells, arm: str, budget: int, reference: str = BASELINE) ->
         The delays; None if no seed has both.
     """
     found: dict[int, list[tuple[float, float]]] = {}
-    grokked = count = 0
+    grokked = count = unknown = 0
     for arms in cells.values():
         own, plain = arms.get(arm, {}), arms.get(reference, {})
         for seed in [seed for seed in own if seed in plain]:
             step, before = (grok_time(rows[seed], budget) for rows in (own, plain))
             found.setdefault(seed, []).append((float(step or budget), float(before or budget)))
             grokked, count = grokked + (step is not None), count + 1
+            unknown += step is None and before is None
     if not found:
         return None
     means = {seed: np.mean(pairs, axis=0) for seed, pairs in found.items()}
     steps = {seed: float(after - before) for seed, (after, before) in means.items()}
     plainly = {seed: float(plain) for seed, (_, plain) in means.items()}
-    return Delays(arm, steps, plainly, grokked, count)
+    return Delays(arm, steps, plainly, grokked, count, budget, unknown)
 
 
 def delays(cells: Cells, arms: Sequence[str], budget: int) -> dict[str, Delays]:

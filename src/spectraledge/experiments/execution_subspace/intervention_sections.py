@@ -165,7 +165,10 @@ def arms_table(arms: Arms, found: Mapping[str, Delays], budget: int) -> Table:
         told = ["–", "–"]
         if delay is not None:
             interval = delay.interval(confidence)
-            told = [short(interval), direction(interval)]
+            least = "at least " if delay.censored else ""
+            told = [f"{least}{short(interval)}", direction(interval)]
+            if not delay.grokked:
+                told[0] = f"none by step {budget}"
         train, held_out = (
             share_words(mean_of((last_value(row, name) for row in of_arm.values()), 0.0, 1.0))
             for name in ("train_accuracy", "validation_accuracy")

@@ -34,6 +34,7 @@ __all__ = [
     "DECAY_INSIDE",
     "DOSES",
     "INITIAL",
+    "NORM_MATCHED",
     "OTHER_BATCHES",
     "OWN_PAST",
     "PRIMARY",
@@ -74,6 +75,7 @@ AMPLIFIED_OTHER = "other batches, inside × 4"
 RANDOM, RANDOM_WHOLE = random_dose(STRENGTH), random_dose(1.0)
 RANDOM_MATCHED = "random in attention, s = 0.75"
 AMPLIFIED, SCALED = "inside × 4", "everything × 1/4"
+NORM_MATCHED = "same norm, s = 0.75"
 OWN_PAST, INITIAL = "own past, s = 0.75", "initial weights, s = 0.75"
 AFTER_ADAM, DECAY_INSIDE = "after Adam, s = 0.75", "decay inside only"
 
@@ -130,7 +132,7 @@ CONTROLS: Chains = MappingProxyType({
     AMPLIFIED: _on_gradient(lambda p: BoostParallel(p.basis, 1 / (1 - STRENGTH))),
     SCALED: _on_gradient(lambda p: ScaleGradient(1 - STRENGTH)),
     RANDOM_MATCHED: _suppress(_random_matched),
-    "same norm, s = 0.75": _suppress(_trajectory, match_norm=True),
+    NORM_MATCHED: _suppress(_trajectory, match_norm=True),
     OWN_PAST: _suppress(lambda p: PastBasis(every=p.regime.record_every)),
     INITIAL: _suppress(lambda p: InitialBasis()),
     AFTER_ADAM: _after_adam,

@@ -36,9 +36,11 @@ from spectraledge.experiments.execution_subspace.interventions import (
 from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.suppression_arms import (
     AMPLIFIED,
+    AMPLIFIED_OTHER,
     CHAINS,
     DECAY_INSIDE,
     DOSES,
+    OTHER_BATCHES,
     PRIMARY,
     RANDOM,
     RANDOM_MATCHED,
@@ -53,7 +55,6 @@ from spectraledge.experiments.execution_subspace.suppression_claims import (
     suppression_verdicts,
 )
 from spectraledge.experiments.gather import band
-from spectraledge.experiments.row_values import short
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import BAND, scaled_verdicts
 from spectraledge.report import Axes, Curve, Figure, Page, Reference, Section, curves
@@ -107,19 +108,25 @@ def _summary(cells: Cells, found: Mapping[str, Delays], budget: int) -> str:
 
 
 def _answer(cells: Cells, found: Mapping[str, Delays], budget: int) -> str:
-    primary, amplified = found.get(PRIMARY), found.get(AMPLIFIED)
-    if primary is None or amplified is None:
-        return "Suppression and amplification are not both known yet."
-    between = delays_of(cells, AMPLIFIED, budget, PRIMARY)
-    told = (
-        f"Suppression at s = 0.75 delays grokking by {short(primary.interval())} steps; "
-        f"amplifying the inside four times, which suppresses nothing, by "
-        f"{short(amplified.interval())}"
-    )
-    if between is not None:
-        told += f" (amplification minus suppression, paired: {short(between.interval())})"
-    full = found.get(dose(1.0))
-    return told + (f". At s = 1, {full.grokked} of {full.count} grok." if full else ".")
+    told = [
+        f"On {basis}, suppression at s = 0.75 delays grokking by {found[own].words()}; amplifying "
+        f"the inside four times, which suppresses nothing, by {found[other].words()}; the paired "
+        f"difference is {between.difference_words()}."
+        for basis, own, other in COMPARED
+        if own in found
+        and other in found
+        and (between := delays_of(cells, other, budget, own)) is not None
+    ]
+    if full := found.get(dose(1.0)):
+        told.append(f"At s = 1, {full.grokked} of {full.count} grok by step {budget}.")
+    return " ".join(told) or "Suppression and amplification are not both known yet."
+
+
+# The basis of other batches first: all of its runs grok in time to be compared.
+COMPARED = (
+    ("a basis from other batches, as published", OTHER_BATCHES, AMPLIFIED_OTHER),
+    ("a basis from the very batches of the run", PRIMARY, AMPLIFIED),
+)
 
 
 def _overall(found: Mapping[str, Delays]) -> Section:

@@ -38,7 +38,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     SCALED,
 )
 from spectraledge.experiments.gather import decide
-from spectraledge.experiments.row_values import short, status_within
+from spectraledge.experiments.row_values import status_within
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import BAND, answer_words, scaled_verdicts
 from spectraledge.report import Figure, Page, Section, Verdict
@@ -123,7 +123,8 @@ def _later(delay: Delays | None, claim: str, note: str = "") -> Verdict:
     return Verdict(
         claim,
         PAPER,
-        f"{short(interval)} steps; {delay.grokked} of {delay.count} grok",
+        f"{delay.difference_words() if note else delay.words()}; {delay.grokked} of {delay.count} "
+        "grok",
         decide(interval, above=0.0),
         rule,
     )
@@ -136,7 +137,7 @@ def _same(delay: Delays | None, claim: str) -> Verdict:
     return Verdict(
         claim,
         PAPER,
-        f"{short(interval)} steps apart",
+        f"{delay.difference_words(EQUIVALENCE)} apart",
         status_within(interval, MARGIN),
         f"Two one-sided tests: holds if the 90 % interval lies within ±{MARGIN:.0f} steps. Of a "
         "random direction next to nothing lies inside, so all is scaled alike.",
