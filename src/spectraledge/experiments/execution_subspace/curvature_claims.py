@@ -15,6 +15,7 @@ from spectraledge.experiments.execution_subspace.curvature_effects import (
     group_ratio,
     initial_ratio,
     last_defect,
+    nearly,
     of_runs,
 )
 from spectraledge.experiments.execution_subspace.curvature_specificity import (
@@ -58,10 +59,15 @@ def defect_verdicts(decayed: Sequence[DefectRun], plain: Sequence[DefectRun]) ->
         _end_forms(grown),
         _before(grown),
         _explosion(grown),
-        _lead(grown, "grok_90", "1117 steps, 600 to 1600; 12 of 12 runs, p = 2.4e-4"),
-        _lead(grown, "grok_50", "not given; 708 steps, two of 12 at zero, in the released data"),
-        _thresholds(grown),
-        _separation(decayed),
+        _lead(nearly(decayed), "grok_90", "1117 steps, 600 to 1600; 12 of 12 runs, p = 2.4e-4"),
+        _lead(
+            nearly(decayed),
+            "grok_50",
+            "not given; 708 steps, two of 12 at zero, in the released data",
+        ),
+        _thresholds(nearly(decayed)),
+        _separation(decayed, [], "runs with decay, as published"),
+        _separation(decayed, plain, "those without decay among them"),
         *_ratios(decayed, plain),
     ]
 
@@ -191,29 +197,35 @@ def _came_first(runs: Sequence[DefectRun], factor: float) -> int:
     return leads_of(runs, [onset.step for onset in found])["grok_90"].sign_test().positive
 
 
-def _separation(decayed: Sequence[DefectRun]) -> Verdict:
-    claim = "The growth of the defect separates runs that generalise from those that do not"
-    grown, others = (
-        [baseline_growth(run) for run in decayed if run.generalises is kind]
-        for kind in (True, False)
+def _separation(decayed: Sequence[DefectRun], plain: Sequence[DefectRun], which: str) -> Verdict:
+    claim = (
+        f"The growth of the defect separates runs that generalise from those that do not: {which}"
     )
-    complete = bool(grown and others)
+    grown = [baseline_growth(run) for run in decayed if run.generalises]
+    others = [baseline_growth(run) for run in [*decayed, *plain] if run.silent]
+    asked = bool(plain) or "without" not in which
+    complete = bool(grown and others and asked)
     least, most = min(grown, default=0.0), max(others, default=0.0)
-    observed = f"at least {least:.3g}; at most {most:.3g}" if complete else NOT_RUN
+    over = sum(value >= least for value in others)
+    observed = (
+        f"at least {least:.3g}; at most {most:.3g}, {over} of {len(others)} above the former"
+        if complete
+        else NOT_RUN
+    )
     status = "undecided" if not complete else "holds" if least > most else "fails"
     return Verdict(
         claim,
-        "at least 513 times; at most 47 times",
+        "at least 513 times; at most 47 times, of runs with decay",
         observed,
         status,
-        "Largest published defect over its baseline, runs with decay, over the whole run: a "
-        "comparison of what follows generalisation, not a warning of it. Fails if they overlap.",
+        "Largest published defect over its baseline over the whole run: a comparison of what "
+        "follows generalisation, not a warning of it. Fails if they overlap.",
     )
 
 
 def _ratios(decayed: Sequence[DefectRun], plain: Sequence[DefectRun]) -> list[Verdict]:
     grown = generalising(decayed)
-    others = [run for run in [*decayed, *plain] if not run.generalises]
+    others = [run for run in [*decayed, *plain] if run.silent]
     steps = [step for run in grown if (step := run.grok("grok_90")) is not None]
     horizon = min(steps, default=0)
     end = group_ratio(grown, others, lambda run: last_defect(run, PUBLISHED_NAME))

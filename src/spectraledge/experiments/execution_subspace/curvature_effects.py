@@ -27,6 +27,7 @@ __all__ = [
     "group_ratio",
     "initial_ratio",
     "last_defect",
+    "nearly",
     "of_runs",
 ]
 
@@ -42,6 +43,11 @@ def of_runs(runs: Sequence[DefectRun], effect: Effect, confidence: float = 0.95)
 def generalising(runs: Sequence[DefectRun]) -> list[DefectRun]:
     """The runs that reached `grok_stop`."""
     return [run for run in runs if run.generalises]
+
+
+def nearly(runs: Sequence[DefectRun]) -> list[DefectRun]:
+    """The runs that reached the accuracy of `grok_90`, whether they were watched further or not."""
+    return [run for run in runs if not run.silent]
 
 
 def form_ratio(run: DefectRun, first: int, last: float) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.execution_subspace.base_runs import DECAY, NO_DECAY, base_runs
 from spectraledge.experiments.execution_subspace.curvature_claims import defect_verdicts
+from spectraledge.experiments.execution_subspace.curvature_lead_sections import leads_section
 from spectraledge.experiments.execution_subspace.curvature_sections import (
     Groups,
     forms_section,
-    leads_section,
     parts_section,
 )
 from spectraledge.experiments.execution_subspace.curvature_specificity import (

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from spectraledge.experiments.execution_subspace.curvature_claims import lead_words, sign_words
 from spectraledge.experiments.execution_subspace.curvature_effects import (
     after_ratio,
     baseline_growth,
@@ -16,29 +15,19 @@ from spectraledge.experiments.execution_subspace.curvature_effects import (
     last_defect,
     of_runs,
 )
-from spectraledge.experiments.execution_subspace.curvature_specificity import (
-    FACTORS,
-    threshold_rule,
-)
 from spectraledge.experiments.execution_subspace.defect_records import (
     EXACT_NAME,
-    GROKS,
     PUBLISHED_NAME,
     DefectRun,
-    leads_of,
-    published_onset,
 )
 from spectraledge.experiments.row_values import short
-from spectraledge.experiments.seed_intervals import interval_by_seed
 from spectraledge.experiments.study_sections import BAND, row_curve
 from spectraledge.report import Axes, Curve, Figure, Reference, Section, Table, arm_colours, curves
 
-__all__ = ["Groups", "forms_section", "leads_section", "parts_section"]
+__all__ = ["Groups", "forms_section", "parts_section"]
 
 Groups = Mapping[str, Sequence[DefectRun]]
 FORMS = {"published form": PUBLISHED_NAME, "exact": EXACT_NAME}
-# Steps of the published mean of lead_90, by operation, from the released tensors.
-RELEASED_LEADS = {"add": 1100, "sub": 1400, "mul": 733, "x2_y2": 1233}
 
 
 def _curve(
@@ -145,70 +134,3 @@ def _part_figure(
         axes=Axes(y_label=label, log_y=True),
         half=True,
     )
-
-
-def leads_section(decayed: Groups) -> Section:
-    """Onsets and leads of the published rule by operation, and under other thresholds."""
-    rows = [_lead_row(operation, runs) for operation, runs in decayed.items()]
-    columns = ("operation", "runs", "memorised", "onset", "onset − memorised", "lead to grok_50",
-               "lead to grok_90", "lead to grok_stop", "released lead_90")  # fmt: skip
-    grown = [run for runs in decayed.values() for run in generalising(runs)]
-    signs = _sign_table(grown)
-    return Section(
-        "Onset and lead",
-        "Onset as published: the first record from the third on whose published defect is above "
-        "20 and above ten times the median of the first three. Steps are means over seeds with t "
-        "intervals; runs without an onset or without generalisation are counted, not averaged.",
-        [
-            Table(columns, rows, "Leads of runs with both; released: three seeds."),
-            signs,
-            _sweep_table(grown),
-        ],
-    )
-
-
-def _mean(runs: Sequence[DefectRun], values: Sequence[float | None]) -> str:
-    pairs = [(r.seed, np.nan if v is None else float(v)) for r, v in zip(runs, values)]
-    return short(interval_by_seed(pairs))
-
-
-def _lead_row(operation: str, runs: Sequence[DefectRun]) -> tuple[str | int | None, ...]:
-    onsets = [published_onset(run).step for run in runs]
-    since = [
-        None if step is None or run.memorised is None else float(step - run.memorised)
-        for run, step in zip(runs, onsets)
-    ]
-    leads = [
-        _mean(runs, leads_of(runs, onsets)[rule].leads.tolist()) if runs else "–" for rule in GROKS
-    ]
-    count = f"{len(runs)}, {len(generalising(runs))} generalise, {onsets.count(None)} no onset"
-    return (
-        operation,
-        count,
-        _mean(runs, [run.memorised for run in runs]),
-        _mean(runs, onsets),
-        _mean(runs, since),
-        *leads,
-        RELEASED_LEADS.get(operation),
-    )
-
-
-def _sign_table(grown: Sequence[DefectRun]) -> Table:
-    found = leads_of(grown, [published_onset(r).step for r in grown]) if grown else {}
-    rows = [(rule, lead_words(leads), sign_words(leads)) for rule, leads in found.items()]
-    return Table(("generalised by", "lead", "sign test"), rows, "All runs that generalise.")
-
-
-def _sweep_table(grown: Sequence[DefectRun]) -> Table:
-    forms = {"published": PUBLISHED_NAME, "exact": EXACT_NAME}
-    rows = []
-    for factor in FACTORS if grown else ():
-        rule = threshold_rule(factor)
-        cells = []
-        for form in forms.values():
-            onsets = [rule.find(run.records("defect", form=form)).step for run in grown]
-            leads = leads_of(grown, onsets)["grok_90"]
-            cells += [lead_words(leads), f"{leads.sign_test().positive} of {len(grown)}"]
-        rows.append((f"{factor}, above {2 * factor}", *cells))
-    columns = ("factor and level", "lead_90, published form", "first", "lead_90, exact", "first")
-    return Table(columns, rows, "Other thresholds; 10 and 20 are published.")

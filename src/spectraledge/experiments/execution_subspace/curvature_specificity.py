@@ -88,7 +88,7 @@ def horizon_of(runs: Sequence[DefectRun]) -> int | None:
 
 def _watched(runs: Sequence[DefectRun], horizon: int) -> list[DefectRun]:
     """The runs of which the answer at a horizon is known."""
-    return [run for run in runs if run.generalises or run.watched >= horizon]
+    return [run for run in runs if run.generalises or (run.silent and run.watched >= horizon)]
 
 
 def outcomes(
@@ -97,7 +97,8 @@ def outcomes(
     """False alarms and misses by a horizon; None where one kind of run is lacking."""
     if horizon is None:
         return None
-    seen = [(r, a) for r, a in zip(runs, alarms) if r.generalises or r.watched >= horizon]
+    known = set(_watched(runs, horizon))
+    seen = [(run, alarm) for run, alarm in zip(runs, alarms) if run in known]
     groks = [run.grok("grok_90") if run.generalises else None for run, _ in seen]
     if not any(g is None for g in groks) or all(g is None for g in groks):
         return None
@@ -121,7 +122,8 @@ def areas_at(
     confidence = simultaneous_confidence(comparisons)
     found = {}
     for (name, (form, output)), step in product(SIGNALS.items(), STEPS):
-        pending = [run for run in runs if run.watched >= step and _not_yet(run, step)]
+        pending = [run for run in _watched(runs, step) if run.watched >= step]
+        pending = [run for run in pending if _not_yet(run, step)]
         scores = np.array([run.records(output, form=form).at(step) for run in pending])
         known = np.isfinite(scores)
         positive = np.array([run.generalises for run in pending], dtype=bool)[known]

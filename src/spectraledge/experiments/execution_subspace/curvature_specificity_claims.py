@@ -65,7 +65,7 @@ def specificity_verdicts(
 
 def _with_plain(decayed: Sequence[DefectRun], plain: Sequence[DefectRun]) -> list[DefectRun]:
     """Runs that generalise with decay, and those that do not without it."""
-    return [run for run in decayed if run.generalises] + [r for r in plain if not r.generalises]
+    return [run for run in decayed if run.generalises] + [r for r in plain if r.silent]
 
 
 def _published(runs: Sequence[DefectRun], horizon: int | None) -> AlarmOutcomes | None:

@@ -74,6 +74,14 @@ class DefectRun:
         """Whether `grok_stop` was reached."""
         return self.grok("grok_stop") is not None
 
+    @property
+    def silent(self) -> bool:
+        """Whether it stayed below the accuracy of `grok_90` for as long as it was watched.
+
+        A run that reached it and not `grok_stop` is of neither kind: it generalises, too late.
+        """
+        return self.grok("grok_90") is None
+
     def grok(self, rule: str) -> int | None:
         """Step of generalisation by a named rule, on the half of the held-out pairs."""
         return grok_rule(rule).step(*self.row.curve(HELD_OUT))

@@ -123,7 +123,7 @@ def _spread(runs: Sequence[FourierRun], claim: str, number: Number, measure: str
 
 
 def _not_learned(runs: Sequence[FourierRun], claim: str) -> Verdict:
-    quiet = [run for run in runs if not run.generalises]
+    quiet = [run for run in runs if run.silent]
     if runs and not quiet:
         return Verdict(claim, PAPER, f"all {len(runs)} runs generalise", "undecided", ISOTROPIC)
     verdict = _spread(quiet, claim, lambda run: run.of_chance("isotropic"), ISOTROPIC)

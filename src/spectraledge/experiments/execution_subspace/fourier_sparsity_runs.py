@@ -101,6 +101,11 @@ class FourierRun:
         """Whether `grok_stop` was reached."""
         return self.grok("grok_stop") is not None
 
+    @property
+    def silent(self) -> bool:
+        """Whether it stayed below the accuracy of `grok_90`."""
+        return self.grok("grok_90") is None
+
     def grok(self, rule: str) -> int | None:
         """Step of generalisation by a named rule, on the half of the held-out pairs."""
         return grok_step(rule, *self.row.curve(HELD_OUT))

@@ -162,7 +162,7 @@ def _measures(runs: Sequence[DefectRun]) -> Verdict:
 def _silent(plain: Sequence[DefectRun]) -> Verdict:
     claim = "Without decay, where nothing generalises, the onset does not fire"
     paper = "not tested; the released control does at 10,000 steps, its third record"
-    quiet = [run for run in plain if not run.generalises]
+    quiet = [run for run in plain if run.silent]
     if not quiet:
         return Verdict(claim, paper, NOT_RUN, "undecided")
     fired = [published_onset(run).step for run in quiet]
