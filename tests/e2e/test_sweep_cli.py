@@ -216,6 +216,24 @@ def test_a_part_is_trained_and_the_rest_left(sweep_file, tmp_path, capfd):
     assert "2 of 4 runs have a result" in capfd.readouterr().out
 
 
+def test_a_later_horizon_takes_the_same_runs_up(sweep_file, tmp_path, capfd, monkeypatch):
+    until = 'UNTIL = Decision("validation_accuracy", threshold=2.0, patience=2, horizon=4)\n'
+    words = ["sweep", sweep_file(SEEDS + until), *EAGER, "--root", str(tmp_path)]
+    assert main(words) == 0
+    assert {row.steps_taken for row in Ledger.read(ledger_file(tmp_path))} == {4}
+    taken = []
+    plain = Trainer.step_
+    monkeypatch.setattr(Trainer, "step_", lambda self: (taken.append(self.state.step), plain(self)))
+    assert main([*words, "--horizon", "6"]) == 0
+    # Records are four steps apart: the horizon is at the next one, and nothing was trained twice.
+    assert {row.steps_taken for row in Ledger.read(ledger_file(tmp_path))} == {8}
+    assert min(taken) == 4
+    assert_refused(
+        ["sweep", sweep_file(SEEDS, "plain.py"), "--horizon", "6"], "--horizon 6: .* has none", 2,
+        capfd,
+    )  # fmt: skip
+
+
 def test_failed_runs_stay_until_they_are_asked_for(sweep_file, tmp_path, capfd, untrained):
     words = ["sweep", sweep_file(SEEDS), *EAGER, "--root", str(tmp_path)]
     assert main([*words, "--device", "nonsense", "--attempts", "1"]) == 1

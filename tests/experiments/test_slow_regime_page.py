@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.planted_defects import Truth, planted_defect_row
+from spectraledge.experiments.execution_subspace.base_runs import DECAY
 from spectraledge.experiments.execution_subspace.slow_regime import STUDY
 from spectraledge.experiments.execution_subspace.slow_regime_runs import (
     HORIZON,
@@ -20,6 +21,7 @@ from spectraledge.experiments.execution_subspace.trajectory_shares import curve_
 from spectraledge.experiments.study import Known
 from spectraledge.lab.ledger import Ledger
 from spectraledge.report import write
+from spectraledge.store import canonical_json, signature
 from spectraledge.updates import WeightDecay
 
 NOTHING = Known(Ledger(), STUDY.until)
@@ -135,3 +137,17 @@ def test_the_published_regime_is_the_published_one_and_can_go_to_its_end():
     assert {spec.seed, other.seed} == {42, 137}
     # A later horizon is another decision on the same run, not another run.
     assert UNTIL.horizon == HORIZON < spec.steps
+
+
+def test_a_page_shows_runs_as_far_as_they_were_trained():
+    late = Truth(grok=40_000, memorised=1000, onset=4000, rounding=1e-3, last=60_000)
+    longer = [replace(spec, steps=60_000) for spec in slow_runs(SLOW)[DECAY]]
+    planted = [row(spec, late, 0.6) for spec in longer]
+    # The same runs under the identity of the shorter ones, as if trained on.
+    own = [
+        replace(r, signature=signature(s), spec_json=canonical_json(s), state="decided")
+        for r, s in zip(planted, slow_runs(SLOW)[DECAY])
+    ]
+    page = STUDY.page(Known(Ledger(own), STUDY.until), "demo")
+    (found,) = [v for v in page.verdicts if "published onset precedes" in v.claim]
+    assert "generalises within" not in found.observed

@@ -43,6 +43,8 @@ class Sweep(Command):
         scale: Size of a study: smoke takes seconds, demo minutes; full is the published size.
         only: Train but the runs with these settings, e.g. operation=add,mul seed=42. A name may be
             the end of a dotted one, as the picture of a sweep shows them.
+        horizon: Step at which undecided runs are left, in place of the study's own; with a later
+            one they go on from where they stopped.
         executor: inline trains in this process, processes on the cores of this machine, ray on a
             Ray cluster.
         address: Ray cluster to join; without one, ray starts its own on this machine.
@@ -62,6 +64,7 @@ class Sweep(Command):
     what: Annotated[Positional[str], arg(metavar="FILE|STUDY")]
     scale: Annotated[str, one_of("smoke", "demo", "full")] = "full"
     only: Annotated[tuple[str, ...], default_is("all runs", metavar="NAME=VALUE …")] = ()
+    horizon: Annotated[int | None, default_is("that of the study or file", metavar="INT")] = None
     executor: Annotated[
         str | None, one_of(*EXECUTORS), default_is("inline; processes with --workers > 1")
     ] = None
@@ -88,11 +91,13 @@ class Sweep(Command):
         """Train what is missing; 1 if a run failed."""
         from spectraledge.cli.console import make_console
         from spectraledge.cli.only import only_part, parse_only
-        from spectraledge.cli.sweep_goal import find_goal
+        from spectraledge.cli.sweep_goal import find_goal, with_horizon
         from spectraledge.lab.ledger import Ledger
 
         self._check()
         goal, console = find_goal(self.what, self.scale), make_console()
+        if self.horizon is not None:
+            goal = with_horizon(goal, self.horizon)
         if conditions := parse_only(self.only):
             goal = only_part(goal, conditions, Ledger.read(self.ledger_path))
         console.print(goal.title, style="bold")

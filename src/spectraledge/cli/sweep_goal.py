@@ -6,7 +6,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spectraledge.lab.plan import Measured
     from spectraledge.training import RunSpec
 
-__all__ = ["Goal", "find_goal", "goal_of_study"]
+__all__ = ["Goal", "find_goal", "goal_of_study", "with_horizon"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,29 @@ def goal_of_study(study: Study, scale: Any) -> Goal:
     parts = (groundwork, main) if groundwork.wanted(Ledger()) else (main,)
     title = f"{study.name} ({scale}): {study.title}"
     return Goal(title, parts, study.instruments, keep_snapshots=study.keep_snapshots)
+
+
+def with_horizon(goal: Goal, horizon: int) -> Goal:
+    """The same goal with another step at which undecided runs are left; groundwork keeps its own.
+
+    Args:
+        goal: What to train.
+        horizon: The step, >= 1.
+
+    Returns:
+        The goal.
+
+    Raises:
+        ValueError: If runs take all their steps anyway, or the step is below 1.
+    """
+    *groundwork, last = goal.stages
+    if last.until is None or last.until.horizon is None:
+        raise ValueError(
+            f"--horizon {horizon}: {goal.title} has none; its runs are trained until they are "
+            "decided or end"
+        )
+    until = replace(last.until, horizon=horizon)
+    return replace(goal, stages=(*groundwork, replace(last, until=until)))
 
 
 def _goal_of_file(path: Path) -> Goal:

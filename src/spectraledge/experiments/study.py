@@ -41,13 +41,17 @@ class Known:
     Args:
         ledger: All rows.
         until: The study's decision.
+        beyond: Whether rows of runs that were trained beyond its horizon are given as far as that.
     """
 
     ledger: Ledger
     until: Decision | None
+    beyond: bool = False
 
     def row(self, spec: RunSpec) -> Row | None:
         """The row of a run, None if it is not known; a failed run has a row without curves."""
+        if self.beyond and self.until is not None:
+            return self.ledger.furthest(spec, self.until)
         return self.ledger.get(spec, self.until)
 
     def groundwork(self, spec: RunSpec) -> Row | None:

@@ -8,6 +8,7 @@ by any Parquet reader: scalars, and one list column ``curves/...`` per metric.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from spectraledge.lab.decision import Decision
@@ -79,6 +80,22 @@ class Ledger:
             return None
         _check_spec(row, canonical_json(spec))
         return row.until(until) if row.answers(until) else None
+
+    def furthest(self, spec: RunSpec, until: Decision) -> Row | None:
+        """The row of a spec at a decision, or beyond its horizon if the run was trained further.
+
+        Args:
+            spec: The run.
+            until: When its outcome counts as known.
+
+        Returns:
+            The row cut where the metric had held, or at the last record; None if there is none
+            that came as far as the horizon.
+        """
+        row = self._rows.get(signature(spec))
+        if row is None or until.horizon is None:
+            return self.get(spec, until)
+        return self.get(spec, replace(until, horizon=max(until.horizon, row.steps_taken)))
 
     def forget(self, row: Row) -> None:
         """Drop a row, so that its run is trained again."""

@@ -253,3 +253,17 @@ def test_runs_without_a_wanted_reading_have_no_row(tmp_path):
     # An instrument whose turn never came is not missed.
     never = plan_at(tmp_path, instruments=((WeightSpectrum(), lambda step: step == 5),))
     assert stored_row(small(), never) is not None
+
+
+def test_the_furthest_row_goes_beyond_the_horizon_and_no_further_than_the_decision(chance):
+    until = Decision("validation_accuracy", threshold=0.9, patience=2, horizon=12)
+    quiet, learned = (row_of(small(seed=s), chance, "decided") for s in (0, 1))
+    quiet.curves["validation_accuracy"][:] = 0.5
+    learned.curves["validation_accuracy"][:] = [0.5] * 5 + [1.0] * 6
+    ledger = Ledger([quiet, learned])
+    specs = small(seed=0), small(seed=1)
+    assert [ledger.get(spec, until).steps_taken for spec in specs] == [12, 12]
+    # One was trained to 40 and stayed quiet; the other held 0.9 at 20 and 24.
+    assert [ledger.furthest(spec, until).steps_taken for spec in specs] == [40, 24]
+    assert ledger.furthest(small(seed=2), until) is None
+    assert ledger.furthest(specs[0], replace(until, horizon=100)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import nan
 
 from spectraledge.experiments.base import Scale
@@ -45,7 +46,8 @@ __all__ = ["TITLE", "slow_regime_page"]
 TITLE = "Is the lead of the defect longest, and PC1 lowest, where training is slow?"
 FULLER = (
     f"Runs are watched up to {HORIZON:,} steps; those of the published size generalise after some "
-    "570,000. They go on from where they stopped if asked again with a later horizon."
+    "570,000. They go on from where they stopped with `spectraledge sweep slow_regime --horizon "
+    "650000` and the same folder of runs."
 )
 EXPLAINED = (
     "The published slow regime gave the longest leads: the defect crosses its threshold at about "
@@ -62,7 +64,8 @@ SHARES = {
 
 
 def slow_regime_page(known: Known, scale: Scale) -> Page:
-    """The page; see `slow_regime`."""
+    """The page; see `slow_regime`. Runs are shown as far as they were trained."""
+    known = replace(known, beyond=True)
     regimes = slow_scale(scale)
     wanted = slow_runs(regimes.slow)
     specs = dict(zip(GROUPS, (wanted[DECAY], wanted[NO_DECAY], fast_runs(regimes.fast))))
