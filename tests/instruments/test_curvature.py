@@ -121,3 +121,42 @@ def test_any_module_agrees_with_its_dense_hessian():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_directions_by_parameter_and_what_is_left_out_stays():
+    model = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 1))
+    inputs, targets = gaussian(20, 3).float(), gaussian(20, 1).float()
+    towards = [{"0.weight": gaussian(2, 3)}, {"1.bias": torch.ones(1), "1.weight": gaussian(1, 2)}]
+    found = curvature_of(model, nn.functional.mse_loss, (inputs, targets), directions=towards)
+    layout = Layout.of(model)
+
+    def loss(flat):
+        out = torch.func.functional_call(model, layout.views(flat), (inputs,))
+        return nn.functional.mse_loss(out, targets)
+
+    H = torch.autograd.functional.hessian(loss, flatten_parameters(model)).double()
+    for direction, curvature in zip(towards, found["directions"]):
+        d = torch.zeros(layout.size).double()
+        for name, values in direction.items():
+            d[layout.span(name)] = values.double().flatten()
+        # Float32 products of unit vectors.
+        assert curvature == pytest.approx(float(d @ H @ d / (d @ d)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "direction", [{"weigth": torch.ones(1, 1)}, {"weight": torch.ones(2)}], ids=["name", "shape"]
+)
+def test_directions_of_no_parameter_are_refused(direction):
+    with pytest.raises(ValueError, match=r"expected directions by parameter, one of weight \(1, 1"):
+        curvature_of(
+            nn.Linear(1, 1), nn.functional.mse_loss, (torch.ones(2, 1), torch.ones(2, 1)),
+            eigenvalues=1, directions=[direction],
+        )  # fmt: skip
+
+
+def test_a_module_without_second_derivatives_is_named():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.ReLU(inplace=True))
+    with pytest.raises(ValueError, match=r"curvature_of: .*module '2' \(ReLU\) changes its input"):
+        curvature_of(
+            model, nn.functional.mse_loss, (torch.ones(3, 2), torch.ones(3, 2)), eigenvalues=1
+        )

@@ -1,5 +1,7 @@
 """Hessian-vector products of a problem against the explicit Hessian."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -102,3 +104,68 @@ def test_does_not_depend_on_batch_mates(model):
     V = vectors(theta, 2)
     together = both.hessian_vector(theta, tokens, labels, V)[1:]
     assert torch.equal(together, alone.hessian_vector(theta[1:], tokens[1:], labels[1:], V[1:]))
+
+
+class Once(torch.autograd.Function):
+    """Twice its input, with a derivative that has none."""
+
+    @staticmethod
+    def forward(x):
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def vmap(info, in_dims, x):
+        return Once.apply(x), in_dims[0]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        return 2 * grad
+
+
+class OnceLayer(torch.nn.Module):
+    def forward(self, x):
+        return Once.apply(x)
+
+
+class Own(torch.nn.Module):
+    """Tokens to logits through the given layers."""
+
+    def __init__(self, vocabulary, classes, layers):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocabulary, 4)
+        self.layers = torch.nn.Sequential(*layers)
+        self.head = torch.nn.Linear(4, classes)
+
+    def forward(self, tokens):
+        return self.head(self.layers(self.embedding(tokens).mean(1)))
+
+
+@dataclass(frozen=True)
+class OwnSpec:
+    layer: type[torch.nn.Module]
+    inplace: bool = False
+
+    def build(self, *, vocabulary, length, classes, seed):
+        torch.manual_seed(seed)
+        own = self.layer(inplace=True) if self.inplace else self.layer()
+        return Own(vocabulary, classes, (torch.nn.Linear(4, 4), torch.nn.Sigmoid(), own))
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        (OwnSpec(OnceLayer), r"hessian_vector: .*module 'layers.2' \(OnceLayer\)"),
+        (OwnSpec(torch.nn.ReLU, inplace=True), r"hessian_vector: .*'layers.2' \(ReLU\) changes"),
+    ],
+    ids=["once", "in place"],
+)
+def test_a_model_without_second_derivatives_is_named(spec, named):
+    own = problem(spec, 0)
+    theta = own.initial_parameters()
+    with pytest.raises(ValueError, match=named):
+        own.hessian_vector(theta, *own.batch(0), vectors(theta, 1))

@@ -13,7 +13,7 @@ from spectraledge.instruments.base import (
     stacked,
 )
 from spectraledge.instruments.commutator_defect import CommutatorDefect
-from spectraledge.instruments.curvature import Curvature, curvature_of
+from spectraledge.instruments.curvature import Curvature
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
 from spectraledge.instruments.depth_composition import DepthComposition
@@ -26,6 +26,7 @@ from spectraledge.instruments.hindsight import Hindsight
 from spectraledge.instruments.input_probe import InputProbe
 from spectraledge.instruments.logit_response import LogitResponse, component_effects
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
+from spectraledge.instruments.module_curvature import curvature_of
 from spectraledge.instruments.parameter_norm import ParameterNorm
 from spectraledge.instruments.perturbation_curve import (
     PerturbationCurve,

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch import Tensor
 
 from spectraledge.block_basis import gradient_basis, singular_basis
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.shape_batches import check_kinds
 from spectraledge.linalg.lanczos import RitzValues, lanczos
 from spectraledge.linalg.names import check_name
-from spectraledge.models.second_derivatives import twice_differentiable
-from spectraledge.snapshots import Layout, Snapshot, flatten_parameters
+from spectraledge.snapshots import Snapshot
 from spectraledge.weight_matrices import weight_matrices
 
-__all__ = ["Curvature", "curvature_along", "curvature_of"]
+__all__ = ["Curvature", "check_numbers", "curvature_along", "ends_of"]
 
 # Measuring has batches of its own; they never touch the training stream.
 SALT = "curvature"
@@ -49,59 +47,6 @@ def curvature_along(product: Callable[[Tensor], Tensor], directions: Tensor) -> 
     # Zero directions go in as zeros, so that a NaN cannot touch what shares their product.
     image = product(unit.nan_to_num(nan=0.0))
     return (unit.double() * image.double()).sum(-1)
-
-
-def curvature_of(
-    model: nn.Module,
-    loss: Callable[..., Tensor],
-    batch: tuple[Any, Any],
-    *,
-    eigenvalues: int = 3,
-    iterations: int = 30,
-    seed: int = 0,
-) -> dict[str, list[float]]:
-    """Extreme Hessian eigenvalues of any module, and the curvature along its gradient.
-
-    Args:
-        model: The module, in the mode to measure it in; its parameters are not changed.
-        loss: Maps the model's output and the targets to a scalar.
-        batch: Inputs and targets.
-        eigenvalues: How many at each end, >= 1.
-        iterations: Hessian-vector products for them, >= eigenvalues.
-        seed: Of the random start.
-
-    Returns:
-        ``largest`` and ``smallest`` eigenvalues, outermost first, with ``largest_residual`` and
-        ``smallest_residual``, the distance within which some eigenvalue lies; and ``gradient``,
-        the one curvature ``gᵀHg/gᵀg``.
-
-    Raises:
-        ValueError: If fewer iterations than eigenvalues are asked for.
-
-    Example:
-        >>> model = nn.Linear(2, 1, bias=False)
-        >>> x, y = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.zeros(2, 1)
-        >>> found = curvature_of(model, nn.functional.mse_loss, (x, y), eigenvalues=1)
-        >>> [round(value, 5) for value in found["largest"] + found["smallest"]]
-        [4.0, 1.0]
-    """
-    _check_numbers("curvature_of", eigenvalues, iterations)
-    layout, theta = Layout.of(model), flatten_parameters(model)
-    inputs, targets = batch
-
-    def objective(flat: Tensor) -> Tensor:
-        return loss(functional_call(model, layout.views(flat), (inputs,)), targets)
-
-    def product(vectors: Tensor) -> Tensor:
-        rows = vectors.to(theta).view(-1, layout.size)
-        images = [grad(lambda at, row=row: grad(objective)(at) @ row)(theta) for row in rows]
-        return torch.stack(images).view_as(vectors).double()
-
-    with twice_differentiable():
-        ritz = lanczos(product, layout.size, seeds=(seed,), iterations=iterations)
-        along = curvature_along(product, grad(objective)(theta)[None, None])
-    arrays = _ends(ritz, eigenvalues) | {"gradient": along}
-    return {name: array[0].tolist() for name, array in arrays.items()}
 
 
 @dataclass(frozen=True)
@@ -155,7 +100,7 @@ class Curvature(Instrument):
     }
 
     def __post_init__(self) -> None:
-        _check_numbers("Curvature", self.eigenvalues, self.iterations)
+        check_numbers("Curvature", self.eigenvalues, self.iterations)
         check_kinds("Curvature", self.kinds)
         check_name("basis for Curvature", self.basis, tuple(BASES))
         if self.batches < 1 or self.components < 0:
@@ -193,7 +138,7 @@ class Curvature(Instrument):
         starts = (0,) * theta.shape[0]
         ritz = lanczos(product, theta.shape[1], seeds=starts, iterations=self.iterations)
         along = curvature_along(product, torch.stack([gradient, _displacement(window)], 1))
-        arrays = _ends(ritz, self.eigenvalues) | {
+        arrays = ends_of(ritz, self.eigenvalues) | {
             "along_gradient": along[:, 0],
             "along_displacement": along[:, 1],
             "along_basis": self._along_basis(product, window.now, gradient),
@@ -222,7 +167,8 @@ def _displacement(window: Window) -> Tensor:
     return torch.zeros_like(now) if window.before is None else now - window.before.parameters
 
 
-def _ends(ritz: RitzValues, count: int) -> dict[str, Tensor]:
+def ends_of(ritz: RitzValues, count: int) -> dict[str, Tensor]:
+    """Eigenvalues at both ends with their residuals, each ``(R, count)``."""
     largest, smallest = ritz.largest(count), ritz.smallest(count)
     return {
         "largest": largest.values,
@@ -232,7 +178,8 @@ def _ends(ritz: RitzValues, count: int) -> dict[str, Tensor]:
     }
 
 
-def _check_numbers(owner: str, eigenvalues: int, iterations: int) -> None:
+def check_numbers(owner: str, eigenvalues: int, iterations: int) -> None:
+    """Raise ValueError unless there are as many iterations as eigenvalues, and one at least."""
     if not 1 <= eigenvalues <= iterations:
         raise ValueError(
             f"{owner}: expected 1 <= eigenvalues <= iterations, got {eigenvalues} eigenvalues "

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from spectraledge.instruments.failing_module import check_second_derivative, failing_module
+from spectraledge.models.failing_module import (
+    check_second_derivative,
+    explained_derivatives,
+)
 from spectraledge.models.second_derivatives import twice_differentiable
 from spectraledge.snapshots import Layout
 
 __all__ = ["LossClosure"]
-
-# What torch's messages about derivatives say; others, as of wrong shapes, speak for themselves.
-DERIVATIVE_WORDS = ("grad", "differentia", "derivative", "inplace", "in-place")
 
 
 class LossClosure:
@@ -98,16 +98,11 @@ class LossClosure:
     @contextmanager
     def _explained(self, batch: Any) -> Iterator[None]:
         """Second derivatives switched on, and their absence explained."""
-        try:
-            with torch.enable_grad(), twice_differentiable():
-                yield
-        except RuntimeError as error:
-            if not any(word in str(error) for word in DERIVATIVE_WORDS):
-                raise
-            fault = failing_module(self.model, lambda: self._objective(batch))
-            raise ValueError(
-                f"{self.owner}: the loss has no second derivative here: {fault} ({error})"
-            ) from error
+        explained = explained_derivatives(
+            self.owner, lambda: self.model, lambda _: self._objective(batch)
+        )
+        with explained, torch.enable_grad(), twice_differentiable():
+            yield
 
 
 class _Objective(nn.Module):

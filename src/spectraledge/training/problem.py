@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spectraledge.models import ModelSpec
+from spectraledge.models.failing_module import explained_derivatives
 from spectraledge.models.lines import PackedModel
 from spectraledge.snapshots import flatten_parameters
 from spectraledge.training.batches import draw
@@ -68,16 +69,16 @@ class Problem:
 
     def initial_parameters(self) -> Tensor:
         """Freshly initialised parameters ``(R, P)``, each run from its own seed."""
-        models = [
-            s.model.build(
-                vocabulary=s.task.vocabulary,
-                length=s.task.length,
-                classes=s.task.classes,
-                seed=s.seed,
-            )
-            for s in self.specs
-        ]
+        models = map(self._model, self.specs)
         return torch.stack([flatten_parameters(m) for m in models]).to(self.execution.device)
+
+    @staticmethod
+    def _model(spec: RunSpec) -> nn.Module:
+        """A model as a run starts with."""
+        task = spec.task
+        return spec.model.build(
+            vocabulary=task.vocabulary, length=task.length, classes=task.classes, seed=spec.seed
+        )
 
     def batch(self, step: int, salt: str = "train") -> tuple[Tensor, Tensor]:
         """Training examples of every run, a function of (run seed, step, salt).
@@ -153,9 +154,19 @@ class Problem:
 
         Returns:
             ``(R, K, P)``.
+
+        Raises:
+            ValueError: If the model has no second derivative; the message names the module.
         """
-        inputs, labels, usual = self._packed(tokens, labels)
-        return self.network.hessian_vector(theta, inputs, labels, vectors, usual)
+        inputs, packed, usual = self._packed(tokens, labels)
+        # A model with values is needed to find what fails.
+        explained = explained_derivatives(
+            "hessian_vector",
+            lambda: self._model(self.specs[0]),
+            lambda model: model(tokens[0].cpu()),
+        )
+        with explained:
+            return self.network.hessian_vector(theta, inputs, packed, vectors, usual)
 
     def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
         """Logits ``(R, B, classes)`` float32 at parameters ``(R, P)`` and tokens ``(R, B, T)``."""

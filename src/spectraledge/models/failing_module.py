@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,43 @@ from torch import Tensor, nn
 
 from spectraledge.models.second_derivatives import twice_differentiable
 
-__all__ = ["check_second_derivative", "failing_module"]
+__all__ = ["check_second_derivative", "explained_derivatives", "failing_module"]
 
+# What torch's messages about derivatives say; others, as of wrong shapes, speak for themselves.
+DERIVATIVE_WORDS = ("grad", "differentia", "derivative", "inplace", "in-place", "jvp", "vmap")
 # What torch calls the node it puts in place of a derivative that does not exist.
 BLOCK = "torch::autograd::Error"
 IN_PLACE = "changes in place what its derivative needs; write the new value elsewhere"
+
+
+@contextmanager
+def explained_derivatives(
+    owner: str, model: Callable[[], nn.Module], run: Callable[[nn.Module], object]
+) -> Iterator[None]:
+    """Turn torch's errors about derivatives into one that names the module at fault.
+
+    Args:
+        owner: Who asks, for the message.
+        model: Gives the model, with values; called when something has failed.
+        run: Runs it once.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: In place of a RuntimeError about derivatives in the block.
+        RuntimeError: As it was, if it is about something else.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(word in str(error) for word in DERIVATIVE_WORDS):
+            raise
+        whole = model()
+        fault = failing_module(whole, lambda: run(whole))
+        raise ValueError(
+            f"{owner}: the loss has no second derivative here: {fault} ({error})"
+        ) from error
 
 
 def check_second_derivative(gradient: Tensor) -> None:
