@@ -27,6 +27,7 @@ from spectraledge.instruments.input_probe import InputProbe
 from spectraledge.instruments.logit_response import LogitResponse, component_effects
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.module_curvature import curvature_of
+from spectraledge.instruments.module_projection import subspace_projection_of
 from spectraledge.instruments.parameter_norm import ParameterNorm
 from spectraledge.instruments.perturbation_curve import (
     PerturbationCurve,
@@ -105,6 +106,7 @@ __all__ = [
     "representations_of",
     "scale_invariance_of",
     "stacked",
+    "subspace_projection_of",
     "trajectory_of",
     "whole_run_projections",
 ]

@@ -92,6 +92,9 @@ _ANSWERS = {
 }
 
 
+AT_ONCE = "95 % for all phases at once"
+
+
 def _residual(cells: Cells) -> Verdict:
     seeds = _seeds(cells)
     smallest = mean_of([_smallest(cells, seed) for seed in seeds], high=1.0)
@@ -135,7 +138,7 @@ def _described_basis(cells: Cells) -> Verdict:
     )
     status = "undecided" if found is None else decide(found, above=RANGE[0])
     claim = "The basis of the trajectory holds 1.8 to 2.9 times as much curvature as a random one"
-    return Verdict(claim, "1.8 to 2.9, as described", _one(found), status, rule)
+    return Verdict(claim, "1.8 to 2.9, as described", _of_phase(found), status, rule)
 
 
 def _singular_basis(cells: Cells) -> Verdict:
@@ -150,7 +153,7 @@ def _singular_basis(cells: Cells) -> Verdict:
     known = found is not None and np.isfinite(upper)
     status = decide(found, above=upper) if found is not None and known else "undecided"
     claim = "Singular directions of the weights hold more curvature than random ones"
-    return Verdict(claim, "1.8 to 2.9, one seed", _one(found), status, rule)
+    return Verdict(claim, "1.8 to 2.9, one seed", _of_phase(found), status, rule)
 
 
 def _throughout(cells: Cells) -> Verdict:
@@ -233,11 +236,16 @@ def _smallest(cells: Cells, seed: int) -> float:
 
 
 def _phase_words(found: Mapping[str, Interval]) -> str:
-    return "; ".join(f"{phase} {short(i)}" for phase, i in found.items()) or NOT_RUN
+    told = "; ".join(f"{phase} {short(i)}" for phase, i in found.items())
+    return f"{told} ({AT_ONCE})" if told else NOT_RUN
 
 
 def _one(interval: Interval | None) -> str:
     return NOT_RUN if interval is None else str(interval)
+
+
+def _of_phase(interval: Interval | None) -> str:
+    return NOT_RUN if interval is None else f"{interval} ({AT_ONCE})"
 
 
 def _fine(interval: Interval) -> str:

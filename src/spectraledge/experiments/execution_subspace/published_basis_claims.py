@@ -189,4 +189,5 @@ def _inside(interval: Interval, low: float, high: float) -> Status:
 
 
 def _words(found: dict[str, Interval]) -> str:
-    return "; ".join(f"{phase} {short(interval)}" for phase, interval in found.items())
+    told = "; ".join(f"{phase} {short(interval)}" for phase, interval in found.items())
+    return f"{told} (95 % for all phases at once)"

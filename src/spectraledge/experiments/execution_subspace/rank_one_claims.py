@@ -109,7 +109,7 @@ def _range(
     if ends is None:
         return Verdict(claim, paper, UNKNOWN, "undecided", rule)
     found = {decide(ends[0], above=limits[0]), decide(ends[1], below=limits[1])}
-    words = f"lowest {share_words(ends[0])}, highest {share_words(ends[1])}"
+    words = f"lowest {share_words(ends[0])}, highest {share_words(ends[1])} (97.5 % each)"
     return concluded(claim, paper, words, joined(found), rule, whole=cells.whole(cells.grokking))
 
 

@@ -1,0 +1,115 @@
+"""How much of the commutator of a module lies in a subspace, outside of the laboratory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectraledge.block_basis import (
+    BlockBasis,
+    gradient_basis,
+    singular_basis,
+    trajectory_basis,
+)
+from spectraledge.instruments.commutators import Commutator, batch_pairs, commutators
+from spectraledge.instruments.loss_closure import LossClosure
+from spectraledge.instruments.subspace_projection import SubspaceProjection
+from spectraledge.snapshots import Layout, flatten_parameters
+
+__all__ = ["subspace_projection_of"]
+
+OWNER = "subspace_projection_of"
+
+
+def subspace_projection_of(
+    model: nn.Module,
+    loss: Callable[[Any, Any], Tensor],
+    batches: Sequence[Any],
+    instrument: SubspaceProjection | None = None,
+    *,
+    checkpoints: Iterable[Mapping[str, Tensor]] = (),
+) -> dict[str, float | list[float]]:
+    """Share of the commutators of batch pairs inside a few directions of each weight matrix.
+
+    Definition: see `SubspaceProjection`, whose basis may be that of the current weights, of the
+    gradient, or of a trajectory, here of the checkpoints that are given.
+
+    Args:
+        model: The module, in the mode to measure it in; it is not changed.
+        loss: Maps the module and one batch to a scalar, as of `commutator_defect_of`.
+        batches: At least two batches of anything; pairs that they cannot make are left out.
+        instrument: Which basis, directions and matrices.
+        checkpoints: State dictionaries, oldest first, for ``basis="trajectory"``; two or more.
+            With those of the whole run it is the published basis, which knows the future.
+
+    Returns:
+        The outputs of `SubspaceProjection`; lists along the dimension sweep.
+
+    Raises:
+        ValueError: For too few batches or checkpoints, checkpoints without a parameter of the
+            model, a loss that is not a finite scalar, or a model without second derivatives,
+            naming the module at fault.
+
+    Source: arXiv:2602.16746, with exact brackets.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        >>> batches = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(4)]
+        >>> loss = lambda model, batch: (model(batch[0]) - batch[1]).square().mean()
+        >>> found = subspace_projection_of(model, loss, batches, SubspaceProjection(kinds=()))
+        >>> 0 < found["share"] < 1
+        True
+    """
+    instrument = instrument or SubspaceProjection()
+    most = len(batches) * (len(batches) - 1) // 2
+    if most < 1:
+        raise ValueError(f"{OWNER}: expected two batches at least, got {len(batches)}")
+    closure = LossClosure(model, loss, OWNER)
+    theta = flatten_parameters(model)[None]
+    design = batch_pairs(min(instrument.pairs, most))
+    used = 1 + max(index for a, b in design for index in a + b)
+    pairs = list(commutators(closure, theta, [(b, None) for b in batches[:used]], design))
+    basis = _basis(instrument, closure.layout, theta, pairs, checkpoints)
+    found = instrument.readings(torch.stack([pair.bracket for pair in pairs], 1), basis)
+    return {name: array[0].tolist() for name, array in found.items()}
+
+
+def _basis(
+    instrument: SubspaceProjection,
+    layout: Layout,
+    theta: Tensor,
+    pairs: Sequence[Commutator],
+    checkpoints: Iterable[Mapping[str, Tensor]],
+) -> BlockBasis:
+    kinds, count = instrument.kinds, instrument.most
+    if instrument.basis == "trajectory":
+        return trajectory_basis(_flats(layout, theta, checkpoints), layout, kinds, count)
+    if instrument.basis == "gradient":
+        gradients = [gradient for pair in pairs for gradient in pair.gradients]
+        return gradient_basis(torch.stack(gradients, 1).mean(1), layout, kinds, count)
+    return singular_basis(theta, layout, kinds, count)
+
+
+def _flats(
+    layout: Layout, theta: Tensor, checkpoints: Iterable[Mapping[str, Tensor]]
+) -> list[Tensor]:
+    found = []
+    for number, state in enumerate(checkpoints):
+        missing = [name for name in layout.names if name not in state]
+        if missing:
+            raise ValueError(
+                f"{OWNER}: checkpoint {number} has no {', '.join(missing[:3])}; pass state "
+                "dictionaries of the same model"
+            )
+        parts = [state[name].detach().to(theta).flatten() for name in layout.names]
+        found.append(torch.cat(parts)[None])
+    if len(found) < 2:
+        raise ValueError(
+            f"{OWNER}: a trajectory needs two checkpoints at least, got {len(found)}; pass "
+            "checkpoints=, or another basis"
+        )
+    return found
