@@ -88,10 +88,13 @@ def status(rule, words):
         ("those without decay among them", "holds", "holds"),
         ("ten times that of the others, at the end", "holds", "holds"),
         ("before any does", "fails", "holds"),
-        ("operations that do not generalise", "fails", "holds"),
-        ("runs without decay", "fails", "holds"),
+        ("silent: operations that do not generalise", "fails", "holds"),
+        ("silent: runs without decay", "fails", "holds"),
+        ("earlier in runs that generalise: operations", "fails", "holds"),
+        ("earlier in runs that generalise: runs without", "fails", "holds"),
+        ("with a threshold chosen on other seeds", "fails", "holds"),
         ("tells runs that will generalise", "fails", "holds"),
-        ("chosen on other seeds", "fails", "holds"),
+        ("unnormalised bracket, chosen on other seeds", "fails", "holds"),
     ],
 )
 def test_what_is_planted_is_found(words, under_unspecific, under_specific):
@@ -108,7 +111,7 @@ def test_a_late_rise_has_no_lead_and_a_high_threshold_none_either():
 def test_the_page_is_written_with_every_figure(tmp_path):
     found = page(unspecific)
     write(found, tmp_path / "page.html")
-    assert [len(s.items) for s in found.sections] == [3, 4, 4, 4, 1]
+    assert [len(s.items) for s in found.sections] == [3, 4, 4, 5, 1]
 
 
 def test_nothing_known_and_any_part_of_the_rows_are_pages(tmp_path):
@@ -188,3 +191,22 @@ def test_a_run_that_has_generalised_is_no_longer_asked():
     assert {step: a.positives for (name, step), a in areas.items() if name == "exact bracket"} == {
         500: 2, 1000: 2, 1500: 1, 2000: 1
     }  # fmt: skip
+
+
+def test_runs_that_generalise_too_late_to_hold_it_are_of_neither_kind():
+    """Their accuracy passes 0.9 and not 0.98; as silent ones they would be false alarms."""
+    runs = [spec for spec in STUDY.wanted(Known(Ledger(), STUDY.until), "demo") if decays(spec)]
+    add = [spec for spec in runs if groks(spec)]
+    rows = list(planted_defects(add, specific))
+    steps = rows[0].curves["step"]
+    near = np.where(steps >= steps[-1] - 200, 0.93, 0.3)
+    late = replace(rows[0], curves=rows[0].curves | {"validation_accuracy": near})
+    found = DefectRun(add[0], late)
+    assert not found.generalises
+    assert not found.silent
+    quiet = [DefectRun(s, planted_defect_row(s, specific(s))) for s in runs if not groks(s)]
+    grown = [DefectRun(s, planted_defect_row(s, specific(s))) for s in add[1:]]
+    horizon = horizon_of(grown)
+    alarms = [3] * (len(grown) + len(quiet))
+    plain = outcomes([*grown, *quiet], alarms, horizon)
+    assert outcomes([found, *grown, *quiet], [3, *alarms], horizon) == plain

@@ -17,8 +17,10 @@ from spectraledge.experiments.execution_subspace.curvature_specificity import (
     horizon_of,
 )
 from spectraledge.experiments.execution_subspace.curvature_specificity_claims import (
-    specificity_section,
     specificity_verdicts,
+)
+from spectraledge.experiments.execution_subspace.curvature_specificity_sections import (
+    specificity_section,
 )
 from spectraledge.experiments.execution_subspace.defect_records import DefectRun, defect_runs
 from spectraledge.experiments.execution_subspace.regime_provenance import regime_section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, TypeVar
@@ -37,10 +37,14 @@ __all__ = [
     "areas_at",
     "corrected_rule",
     "horizon_of",
+    "onset_scores",
     "outcomes",
+    "threshold_choice",
     "threshold_rule",
 ]
 
+Rates = TypeVar("Rates", AlarmOutcomes, DetectionRates)
+Rule = TypeVar("Rule", RelativeRise, BaselineOnset)
 Reference = Literal["first_median", "running_minimum"]
 # Of the threshold sweep; the fixed level is twice the factor, as at the published 10 and 20.
 FACTORS = (3, 5, 10, 20, 30, 50)
@@ -72,7 +76,7 @@ class Corrected:
 
     rates: DetectionRates
     optimism: float
-    picked: tuple[RelativeRise, ...]
+    picked: tuple[RelativeRise | BaselineOnset, ...]
 
 
 def threshold_rule(factor: float) -> BaselineOnset:
@@ -141,6 +145,50 @@ def _not_yet(run: DefectRun, step: int) -> bool:
 
 def corrected_rule(runs: Sequence[DefectRun], horizon: int | None) -> Corrected | None:
     """Rules on the unnormalised bracket, picked on other seeds; None where they cannot be."""
+    return _judged(runs, horizon, CANDIDATES, lambda run, rule: bracket_onset(run, rule).alarm)
+
+
+def threshold_choice(runs: Sequence[DefectRun], horizon: int | None) -> Corrected | None:
+    """The published rule with a threshold picked on other seeds; None where it cannot be."""
+    rules = tuple(threshold_rule(factor) for factor in FACTORS)
+
+    def alarm(run: DefectRun, rule: BaselineOnset) -> int | None:
+        return rule.find(run.records("defect", form=PUBLISHED_NAME)).alarm
+
+    return _judged(runs, horizon, rules, alarm)
+
+
+def onset_scores(
+    runs: Sequence[DefectRun], horizon: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """How early the published onset comes in each run, for a ROC of all its thresholds in time.
+
+    Args:
+        runs: Of both kinds.
+        horizon: Step up to which onsets count.
+
+    Returns:
+        Scores ``(n,)``, minus the step of the alarm, lowest where there is none by the horizon;
+        whether each run generalises; its seed. None where one kind of run is lacking.
+    """
+    judged = [] if horizon is None else _watched(runs, horizon)
+    positive = np.array([run.generalises for run in judged], dtype=bool)
+    if horizon is None or not positive.any() or positive.all():
+        return None
+    rule = threshold_rule(10)
+    alarms = [rule.find(r.records("defect", form=PUBLISHED_NAME)).alarm for r in judged]
+    late = float(horizon + 1)
+    scores = np.array([-late if a is None or a > horizon else -float(a) for a in alarms])
+    return scores, positive, np.array([run.seed for run in judged])
+
+
+def _judged(
+    runs: Sequence[DefectRun],
+    horizon: int | None,
+    candidates: tuple[Rule, ...],
+    alarm: Callable[[DefectRun, Rule], int | None],
+) -> Corrected | None:
+    """Each seed judged by the candidate that the other seeds pick."""
     if horizon is None:
         return None
     judged = _watched(runs, horizon)
@@ -148,15 +196,14 @@ def corrected_rule(runs: Sequence[DefectRun], horizon: int | None) -> Corrected 
     units = np.array([run.seed for run in judged])
     if not _both_kinds(positive, units):
         return None
-    flags = np.array([_flags(judged, rule, horizon) for rule in CANDIDATES])
+    flags = np.array(
+        [[_flag(run, alarm(run, rule), horizon) for run in judged] for rule in candidates]
+    )
     rates, optimism, picks = leave_one_unit_out(
         flags, positive, units, most_false_alarms=MOST_FALSE_ALARMS
     )
-    picked = tuple(CANDIDATES[index] for index in picks)
+    picked = tuple(candidates[index] for index in picks)
     return Corrected(_by_seeds(rates, judged), optimism, picked)
-
-
-Rates = TypeVar("Rates", AlarmOutcomes, DetectionRates)
 
 
 def _by_seeds(rates: Rates, runs: Sequence[DefectRun]) -> Rates:
@@ -174,10 +221,6 @@ def _both_kinds(positive: Bool[np.ndarray, " n"], units: Integer[np.ndarray, " n
     names = np.unique(units)
     left: list[Float[np.ndarray, " m"]] = [positive[units != name] for name in names]
     return len(names) > 1 and all(own.any() and not own.all() for own in left)
-
-
-def _flags(runs: Sequence[DefectRun], rule: RelativeRise, horizon: int) -> list[bool]:
-    return [_flag(run, bracket_onset(run, rule).alarm, horizon) for run in runs]
 
 
 def _flag(run: DefectRun, alarm: int | None, horizon: int) -> bool:
