@@ -138,7 +138,7 @@ def test_runs_without_onset_are_counted_and_not_fitted():
 def test_every_part_of_the_page_is_there(tmp_path):
     found = page(clusters)
     write(found, tmp_path / "page.html")
-    assert [len(s.items) for s in found.sections] == [3, 6, 2, 3, 1]
+    assert [len(s.items) for s in found.sections] == [4, 6, 2, 3, 1]
 
 
 def test_nothing_and_any_part_of_the_rows_are_pages(tmp_path):
