@@ -1,5 +1,6 @@
 """Trajectory PCA as an instrument, over whole runs, checkpoints and an interruption."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -303,3 +304,47 @@ def test_errors():
 def test_the_reference_model_has_scopes():
     model = TINY_MODEL.build(vocabulary=8, length=3, classes=7, seed=0)
     assert "model" in TrajectoryScopes.of(Layout.of(model), TrajectoryPCA().kinds).names
+
+
+class Shelf:
+    """A sequence that counts how many checkpoints it was asked for."""
+
+    def __init__(self, states):
+        self.states, self.read = states, 0
+
+    def __len__(self):
+        return len(self.states)
+
+    def __getitem__(self, number):
+        self.read += 1
+        return self.states[number]
+
+
+Sequence.register(Shelf)
+
+
+def test_checkpoints_read_again_give_what_kept_ones_do():
+    model = PreNormEncoderSpec(width=8, heads=2, layers=2, mlp_width=8)
+    start = model.build(vocabulary=7, length=2, classes=7, seed=0).state_dict()
+    chance = torch.Generator().manual_seed(0)
+    states = [
+        {n: (1 - 0.1 * t) * w + 0.1 * t * torch.randn(w.shape, generator=chance)
+         for n, w in start.items()}
+        for t in range(7)
+    ]  # fmt: skip
+    kept = trajectory_of(states, lr=1e-3)
+    shelf = Shelf(states)
+    again = trajectory_of(shelf, lr=1e-3, held=2)
+    assert again.steps == kept.steps
+    for name, array in kept.arrays.items():
+        # Float64 sums in another order.
+        torch.testing.assert_close(again.arrays[name], array, rtol=1e-8, atol=1e-10, equal_nan=True)
+    # Layout, start, 7 on the left, and on the right what comes after each pair: 5 + 3 + 1.
+    # The type checks of the tests look into the sequence a few more times.
+    assert 18 <= shelf.read < 18 + 7
+    with pytest.raises(TypeError, match="expected a sequence, got generator; use sketch="):
+        trajectory_of((s for s in states), held=2)
+    with pytest.raises(ValueError, match="pass sketch or held, got 64 and 2"):
+        trajectory_of(states, held=2, sketch=64)
+    with pytest.raises(ValueError, match="at least two checkpoints, got 1"):
+        trajectory_of(states[:1], held=2)

@@ -12,7 +12,11 @@ from torch import Tensor
 from spectraledge.instruments.trajectory_pca import TrajectoryPCA
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
 from spectraledge.linalg.trajectory_components import expanding_window_sizes
-from spectraledge.linalg.trajectory_gram import TrajectoryGram, trajectory_products
+from spectraledge.linalg.trajectory_gram import (
+    TrajectoryGram,
+    lazy_products_of_pieces,
+    trajectory_products,
+)
 from spectraledge.snapshots import Layout
 
 __all__ = ["TrajectoryReading", "trajectory_of"]
@@ -55,6 +59,7 @@ def trajectory_of(
     lr: float | Sequence[float] | None = None,
     sizes: Sequence[int] | None = None,
     sketch: int | None = None,
+    held: int | None = None,
 ) -> TrajectoryReading:
     """Principal components and null models of the weights in a sequence of checkpoints.
 
@@ -68,13 +73,17 @@ def trajectory_of(
         sizes: How many checkpoints each expanding window takes; the published 20 sizes if None.
         sketch: Keep this many numbers of each checkpoint instead of all, at the error that
             `TrajectoryGram` states. None keeps the checkpoints, in their own type.
+        held: Keep at most twice this many checkpoints at a time, exactly and at the price of
+            reading each T / (2 held) times; `checkpoints` must then be a sequence, such as one
+            that loads a file when it is indexed.
 
     Returns:
         Outputs of `TrajectoryPCA` for each window.
 
     Raises:
         ValueError: If checkpoints differ in names or shapes, there are fewer than two, or steps,
-            rates or sizes do not fit them.
+            rates or sizes do not fit them; for both `sketch` and `held`.
+        TypeError: For `held` and checkpoints that cannot be read again.
 
     Cost: 1 s for 75 checkpoints of 290,401 parameters on one CPU core.
 
@@ -86,6 +95,10 @@ def trajectory_of(
         1.0
     """
     instrument = instrument or TrajectoryPCA()
+    if held is not None:
+        again, products = _read_again(checkpoints, instrument, held, sketch)
+        moments = _moments(len(products[0][0]), steps, lr, sizes)
+        return _over_windows(instrument, again, products, *moments)
     layout, flats, grams, scopes, count = None, [], [], None, 0
     for state in checkpoints:
         found, flat = _flat(state)
@@ -103,6 +116,31 @@ def trajectory_of(
         raise ValueError(f"expected at least two checkpoints, got {count}")
     products = [g.products for g in grams] if sketch is not None else _products(flats)
     return _over_windows(instrument, scopes, products, *_moments(count, steps, lr, sizes))
+
+
+def _read_again(
+    checkpoints: Iterable[State], instrument: TrajectoryPCA, held: int, sketch: int | None
+) -> tuple[TrajectoryScopes, list[Tensor]]:
+    """Scopes, and the products of their pieces, from a sequence that is read several times."""
+    if sketch is not None:
+        raise ValueError(f"trajectory_of: pass sketch or held, got {sketch} and {held}")
+    if not isinstance(checkpoints, Sequence):
+        raise TypeError(
+            "trajectory_of: held reads checkpoints several times; expected a sequence, got "
+            f"{type(checkpoints).__name__}; use sketch= for what can be read once"
+        )
+    if len(checkpoints) < 2:
+        raise ValueError(f"expected at least two checkpoints, got {len(checkpoints)}")
+    layout = _flat(checkpoints[0])[0]
+    scopes = TrajectoryScopes.of(layout, instrument.kinds)
+
+    def read(number: int) -> list[Tensor]:
+        found, flat = _flat(checkpoints[number])
+        _check_layout(found, layout, number)
+        # A piece of several parts, the parameters outside of all matrices, is one vector.
+        return [torch.cat(parts, -1) for parts in scopes.pieces(flat)]
+
+    return scopes, lazy_products_of_pieces(read, len(checkpoints), held=held)
 
 
 def _products(flats: list[list[tuple[Tensor, ...]]]) -> list[Tensor]:

@@ -94,6 +94,7 @@ from spectraledge.linalg.trajectory_gram import (
     displacement_gram,
     gram_without_decayed_start,
     gram_without_start,
+    lazy_products_of_pieces,
     lazy_trajectory_products,
     trajectory_products,
 )
@@ -174,6 +175,7 @@ __all__ = [
     "halley",
     "isotropic_concentration",
     "lanczos",
+    "lazy_products_of_pieces",
     "lazy_trajectory_products",
     "matched_points",
     "matched_share",
