@@ -15,12 +15,14 @@ if TYPE_CHECKING:
         FourierStructure,
         Probe,
         SpectralEdge,
+        SubspaceProjection,
         TrajectoryPCA,
         UpdateDecomposition,
         WeightSpectrum,
         commutator_defect_of,
         curvature_of,
         scale_invariance_of,
+        subspace_projection_of,
         trajectory_of,
     )
     from spectraledge.linalg import (
@@ -50,6 +52,7 @@ __all__ = [
     "LowRankDecay",
     "Probe",
     "SpectralEdge",
+    "SubspaceProjection",
     "TrajectoryPCA",
     "UpdateDecomposition",
     "WeightSpectrum",
@@ -64,6 +67,7 @@ __all__ = [
     "scale_invariance_of",
     "soft_threshold_singular_values",
     "stable_rank",
+    "subspace_projection_of",
     "threshold_rank",
     "trajectory_of",
 ]
