@@ -18,6 +18,7 @@ from spectraledge.store.signature import (
     signature,
     slug,
 )
+from spectraledge.store.uninterrupted import uninterrupted
 
 __all__ = [
     "Catalogue",
@@ -33,4 +34,5 @@ __all__ = [
     "replace_bytes",
     "signature",
     "slug",
+    "uninterrupted",
 ]

@@ -57,6 +57,21 @@ def test_a_second_sweep_trains_nothing(inline, monkeypatch):
         assert results(again) == results(first)
 
 
+def test_an_interrupt_while_the_ledger_is_saved_loses_no_row(inline, tmp_path, monkeypatch):
+    plan, theirs = inline
+    path, write = tmp_path / "ledger.parquet", Ledger.write
+
+    def interrupted(self, where):
+        # Once half-way, and once more while the sweep cleans up.
+        signal.raise_signal(signal.SIGINT)
+        write(self, where)
+
+    monkeypatch.setattr(Ledger, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Sweep(MIXED, Refusing(plan), path=path).run()
+    assert results(Ledger.read(path)) == results(theirs)
+
+
 class Refusing(Executor):
     """Takes no jobs."""
 

@@ -77,22 +77,36 @@ def _noise(size: float, family: str = "noise") -> Forcing:
     return Forcing(family, links, "constant", size)
 
 
-def _penalty(place: Place) -> Links:
-    return (During(ProjectGradient(place.basis, 0.5, every=10), place.protocol.start),), ()
+def _penalty(strength: float) -> Forcing:
+    def links(place: Place) -> Links:
+        project = ProjectGradient(place.basis, strength, every=10)
+        return (During(project, place.protocol.start),), ()
+
+    return Forcing("penalty", links)
 
 
 ARMS = MappingProxyType({
     "kick × 1": _single(1.0),
+    "kick × 5": _single(5.0),
     "kick × 10": _single(10.0),
     "kick × 20": _single(20.0),
+    "sustained × 50": _sustained(50.0),
     "sustained × 100": _sustained(100.0),
+    "sustained × 200": _sustained(200.0),
     "sustained × 500": _sustained(500.0),
+    "sustained random × 50": _sustained(50.0, "random"),
     "sustained random × 100": _sustained(100.0, "random"),
+    "sustained random × 200": _sustained(200.0, "random"),
     "sustained random × 500": _sustained(500.0, "random"),
     "sustained random, 0.75": _sustained(500.0, "random", "constant"),
+    "noise 0.01": _noise(0.01),
+    "noise 0.05": _noise(0.05),
     "noise 0.1": _noise(0.1),
     "noise 0.5": _noise(0.5),
-    "penalty": Forcing("penalty", _penalty),
+    "penalty 0.1": _penalty(0.1),
+    "penalty 0.3": _penalty(0.3),
+    "penalty 0.5": _penalty(0.5),
+    "penalty 0.9": _penalty(0.9),
     "kick × 5000": _single(5000.0, "large"),
     "sustained × 5000": _sustained(5000.0, family="large"),
     "sustained random × 5000": _sustained(5000.0, "random", family="large"),

@@ -20,7 +20,7 @@ from spectraledge.lab.sweep.board import Board
 from spectraledge.lab.sweep.executor import Executor
 from spectraledge.lab.sweep.jobs import CostModel, Job, measure_costs, pack
 from spectraledge.lab.sweep.vital_signs import VitalSigns
-from spectraledge.store import DamagedError, claim, signature
+from spectraledge.store import DamagedError, claim, signature, uninterrupted
 from spectraledge.training import RunSpec
 
 __all__ = ["Sweep", "Wanted"]
@@ -215,7 +215,7 @@ class Sweep:
         if self.path is None or not (force or start >= self._save_at):
             return
         # Sweeps that share a root may share a ledger: what another has saved there stays.
-        with claim(self.plan.root / ".locks" / f"{self.path.name}.lock"):
+        with uninterrupted(), claim(self.plan.root / ".locks" / f"{self.path.name}.lock"):
             for leftover in self.path.parent.glob(f".{self.path.name}.*.unfinished"):
                 leftover.unlink(missing_ok=True)
             saved = Ledger.read(self.path)
