@@ -4,6 +4,7 @@ import pytest
 import torch
 from planted import gaussian, orthogonal
 
+from spectraledge.linalg.lazy_trajectory import lazy_trajectory_products
 from spectraledge.linalg.trajectory_components import (
     centred,
     component_scores,
@@ -21,7 +22,6 @@ from spectraledge.linalg.trajectory_gram import (
     displacement_gram,
     gram_without_decayed_start,
     gram_without_start,
-    lazy_trajectory_products,
     trajectory_products,
 )
 

@@ -11,12 +11,9 @@ from torch import Tensor
 
 from spectraledge.instruments.trajectory_pca import TrajectoryPCA
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
+from spectraledge.linalg.lazy_trajectory import lazy_products_of_pieces
 from spectraledge.linalg.trajectory_components import expanding_window_sizes
-from spectraledge.linalg.trajectory_gram import (
-    TrajectoryGram,
-    lazy_products_of_pieces,
-    trajectory_products,
-)
+from spectraledge.linalg.trajectory_gram import TrajectoryGram, trajectory_products
 from spectraledge.snapshots import Layout
 
 __all__ = ["TrajectoryReading", "trajectory_of"]

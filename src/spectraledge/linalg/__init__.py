@@ -26,6 +26,10 @@ from spectraledge.linalg.lanczos import (
     RitzValues,
     lanczos,
 )
+from spectraledge.linalg.lazy_trajectory import (
+    lazy_products_of_pieces,
+    lazy_trajectory_products,
+)
 from spectraledge.linalg.normalisers import Normaliser, frobenius_norm, normaliser_value
 from spectraledge.linalg.polar import PolarMethod, polar_factor, polar_polynomial
 from spectraledge.linalg.proximal import (
@@ -94,8 +98,6 @@ from spectraledge.linalg.trajectory_gram import (
     displacement_gram,
     gram_without_decayed_start,
     gram_without_start,
-    lazy_products_of_pieces,
-    lazy_trajectory_products,
     trajectory_products,
 )
 from spectraledge.linalg.trajectory_nulls import (

@@ -190,4 +190,4 @@ def _inside(interval: Interval, low: float, high: float) -> Status:
 
 def _words(found: dict[str, Interval]) -> str:
     told = "; ".join(f"{phase} {short(interval)}" for phase, interval in found.items())
-    return f"{told} (95 % for all phases at once)"
+    return told and f"{told} (95 % for all phases at once)"
