@@ -103,7 +103,11 @@ def number_tables(page: str) -> str:
     within = sum(row[-1] == "within" for row in decided)
     lines = [f"{within} of {len(decided)} that seeds of the same size decide lie within.", ""]
     for subject, rows in found["tables"].items():
-        lines += [f"### {subject[:1].upper()}{subject[1:]}", "", "| " + " | ".join(found["columns"]) + " |"]
+        lines += [
+            f"### {subject[:1].upper()}{subject[1:]}",
+            "",
+            "| " + " | ".join(found["columns"]) + " |",
+        ]
         lines += [f"|{rule}|", *("| " + " | ".join(row) + " |" for row in rows), ""]
     return f"{head}{NUMBERS}\n\n" + "\n".join(lines) + f"{END_NUMBERS}{tail}"
 
