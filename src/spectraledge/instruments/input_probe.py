@@ -71,7 +71,8 @@ class InputProbe(Instrument):
         ValueError: If `rows` is below 1; at the first snapshot for unknown modules.
 
     Source: arXiv:2604.07380 reads the position off the decoder of SCAN and words of the command
-    off its encoder. Its scripts are not public in full, so that the choice of rows may differ.
+    off its encoder; here the token at each position stands for the words. The scale-free scores
+    are ours.
     """
 
     modules: tuple[str, ...] = ()

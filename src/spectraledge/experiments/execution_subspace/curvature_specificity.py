@@ -15,6 +15,7 @@ from spectraledge.experiments.execution_subspace.defect_records import (
     PUBLISHED_NAME,
     DefectRun,
     bracket_onset,
+    published_onset,
 )
 from spectraledge.experiments.seed_intervals import share_by_seeds
 from spectraledge.series import (
@@ -175,8 +176,7 @@ def onset_scores(
     positive = np.array([run.generalises for run in judged], dtype=bool)
     if horizon is None or not positive.any() or positive.all():
         return None
-    rule = threshold_rule(10)
-    alarms = [rule.find(r.records("defect", form=PUBLISHED_NAME)).alarm for r in judged]
+    alarms = [published_onset(run).alarm for run in judged]
     late = float(horizon + 1)
     scores = np.array([-late if a is None or a > horizon else -float(a) for a in alarms])
     return scores, positive, np.array([run.seed for run in judged])
