@@ -25,6 +25,7 @@ from spectraledge.instruments.gap_flow import GapFlow
 from spectraledge.instruments.hindsight import Hindsight
 from spectraledge.instruments.input_probe import InputProbe
 from spectraledge.instruments.logit_response import LogitResponse, component_effects
+from spectraledge.instruments.module_alignment import curvature_alignment_of
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.module_curvature import curvature_of
 from spectraledge.instruments.module_projection import subspace_projection_of
@@ -98,6 +99,7 @@ __all__ = [
     "attention_of",
     "commutator_defect_of",
     "component_effects",
+    "curvature_alignment_of",
     "curvature_of",
     "directional_curvature",
     "instrument_key",

@@ -15,9 +15,10 @@ from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.pair_brackets import pair_brackets
 from spectraledge.instruments.shape_batches import check_kinds
 from spectraledge.linalg import random_subspaces as law
+from spectraledge.snapshots import Layout
 from spectraledge.weight_matrices import weight_matrices
 
-__all__ = ["CurvatureAlignment", "alignment"]
+__all__ = ["VARIANTS", "CurvatureAlignment", "alignment"]
 
 ATTENTION = ("query", "key", "value", "attention_output")
 DECAY = "weight_decay"
@@ -125,13 +126,33 @@ class CurvatureAlignment(Instrument):
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Alignment of the move to the newest snapshot."""
         now = window.now
-        columns = _columns(window, self.kinds)
+        weight_matrices(now.layout, self.kinds)  # at the first snapshot, says what there is not
         if window.before is None:
             empty = torch.full((now.runs, len(VARIANTS)), nan, dtype=torch.float64)
             return {name: empty.clone() for name in self.outputs}
         moved = now.parameters.double() - window.before.parameters
-        learned = moved - _decay_part(window)
         brackets, _ = pair_brackets(self.name, window, self.pairs)
+        return self.readings(moved, moved - _decay_part(window), brackets, now.layout)
+
+    def readings(
+        self,
+        moved: Float[Tensor, "R P"],
+        learned: Float[Tensor, "R P"],
+        brackets: Float[Tensor, "R J P"],
+        layout: Layout,
+    ) -> dict[str, Tensor]:
+        """The outputs, from a displacement and brackets.
+
+        Args:
+            moved: The displacement.
+            learned: The displacement without what weight decay did.
+            brackets: One for each pair.
+            layout: Of the parameters.
+
+        Returns:
+            Arrays ``(R, 4)`` float64, one per entry of ``outputs``.
+        """
+        columns = _columns(layout, self.kinds, moved.device)
         measured = [
             (moved, brackets),
             (learned, brackets),
@@ -162,8 +183,7 @@ def _decay_part(window: Window) -> Tensor:
     return torch.full_like(now.parameters, 0.0 if now.parts else nan, dtype=torch.float64)
 
 
-def _columns(window: Window, kinds: tuple[str, ...]) -> Bool[Tensor, " P"]:
-    layout, device = window.now.layout, window.now.parameters.device
+def _columns(layout: Layout, kinds: tuple[str, ...], device: torch.device) -> Bool[Tensor, " P"]:
     marked = torch.zeros(layout.size, dtype=torch.bool, device=device)
     for matrix in weight_matrices(layout, kinds).values():
         matrix.view(marked, layout).fill_(True)

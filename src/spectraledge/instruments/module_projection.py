@@ -14,8 +14,9 @@ from spectraledge.block_basis import (
     singular_basis,
     trajectory_basis,
 )
-from spectraledge.instruments.commutators import Commutator, batch_pairs, commutators
+from spectraledge.instruments.commutators import Commutator
 from spectraledge.instruments.loss_closure import LossClosure
+from spectraledge.instruments.module_brackets import flat_checkpoint, module_brackets
 from spectraledge.instruments.subspace_projection import SubspaceProjection
 from spectraledge.snapshots import Layout, flatten_parameters
 
@@ -65,14 +66,9 @@ def subspace_projection_of(
         True
     """
     instrument = instrument or SubspaceProjection()
-    most = len(batches) * (len(batches) - 1) // 2
-    if most < 1:
-        raise ValueError(f"{OWNER}: expected two batches at least, got {len(batches)}")
     closure = LossClosure(model, loss, OWNER)
     theta = flatten_parameters(model)[None]
-    design = batch_pairs(min(instrument.pairs, most))
-    used = 1 + max(index for a, b in design for index in a + b)
-    pairs = list(commutators(closure, theta, [(b, None) for b in batches[:used]], design))
+    pairs = module_brackets(OWNER, closure, theta, batches, instrument.pairs)
     basis = _basis(instrument, closure.layout, theta, pairs, checkpoints)
     found = instrument.readings(torch.stack([pair.bracket for pair in pairs], 1), basis)
     return {name: array[0].tolist() for name, array in found.items()}
@@ -97,16 +93,10 @@ def _basis(
 def _flats(
     layout: Layout, theta: Tensor, checkpoints: Iterable[Mapping[str, Tensor]]
 ) -> list[Tensor]:
-    found = []
-    for number, state in enumerate(checkpoints):
-        missing = [name for name in layout.names if name not in state]
-        if missing:
-            raise ValueError(
-                f"{OWNER}: checkpoint {number} has no {', '.join(missing[:3])}; pass state "
-                "dictionaries of the same model"
-            )
-        parts = [state[name].detach().to(theta).flatten() for name in layout.names]
-        found.append(torch.cat(parts)[None])
+    found = [
+        flat_checkpoint(OWNER, f"checkpoint {number}", layout, theta, state)
+        for number, state in enumerate(checkpoints)
+    ]
     if len(found) < 2:
         raise ValueError(
             f"{OWNER}: a trajectory needs two checkpoints at least, got {len(found)}; pass "

@@ -129,8 +129,8 @@ class TrajectoryPCA(Instrument):
         ValueError: For unknown kinds or numbers out of range; at the first snapshot if the model
             has no such matrix.
 
-    Cost: 45 ms on average over 75 snapshots of the 290,401 parameters of the published model on
-    one CPU core, growing linearly with their number; memory no more than the snapshots.
+    Cost: 25 ms on average over 75 snapshots of the 290,401 parameters of the published model on
+    one quiet CPU core, growing linearly with their number; memory twice that of the snapshots.
 
     Source: arXiv:2602.16746 for the shares and the random walk; the other nulls are derived here.
     """

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 __all__ = [
+    "all_finite",
     "centred",
     "component_scores",
     "direction_cosine",
@@ -40,6 +41,12 @@ def centred(gram: Gram) -> Gram:
     """
     rows = gram.mean(-1, keepdim=True)
     return gram - rows - rows.mT + rows.mean(-2, keepdim=True)
+
+
+def all_finite(gram: Gram) -> Bool[Tensor, "*batch"]:
+    """Whether every entry of a matrix is finite; also false where their sum would overflow."""
+    # Half the time of asking every entry: an infinite or undefined one makes the sum so.
+    return gram.sum((-2, -1)).isfinite()
 
 
 def total_variance(gram: Gram) -> Float64[Tensor, "*batch"]:
@@ -105,7 +112,7 @@ def principal_components(gram: Gram, components: int) -> tuple[Shares, Tensor]:
     vectors = vectors.flip(-1)[..., :components]
     peak = vectors.gather(-2, vectors.abs().argmax(-2, keepdim=True))
     vectors = torch.where(peak < 0, -vectors, vectors)
-    finite = inner.isfinite().all(-1).all(-1)[..., None]
+    finite = all_finite(inner)[..., None]
     return torch.where(finite, values, torch.nan), torch.where(
         finite[..., None], vectors, torch.nan
     )
@@ -254,8 +261,7 @@ def _rounding(gram: Gram) -> Tensor:
 
 def _finite(gram: Gram) -> Gram:
     """Zeros where a decomposition would refuse the whole batch."""
-    finite = gram.isfinite().all(-1).all(-1)[..., None, None]
-    return torch.where(finite, gram, 0.0)
+    return torch.where(all_finite(gram)[..., None, None], gram, 0.0)
 
 
 def _padded(shares: Tensor, components: int) -> Tensor:

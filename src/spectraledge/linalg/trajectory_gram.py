@@ -33,14 +33,16 @@ __all__ = [
 
 Products = Float64[Tensor, "*batch T T"]
 STREAMED, BLOCKED = 2048, 8192  # columns taken at once: small enough to stay in the cache
+GROWTH = 16  # points for which room is made at once
 
 
 class TrajectoryGram:
     """Products of a trajectory that grows by one point at a time, ``(R, T, T)`` float64.
 
     A point costs the products with all points before it; these are taken in float64, a few columns
-    at a time, and no float64 copy of a point is kept. The points themselves are kept by reference,
-    unless they are sketched.
+    at a time, and no float64 copy of a point is kept. The points themselves are copied, one after
+    another in memory, unless they are sketched: gathering them anew for every product took half
+    of the time.
 
     Args:
         sketch: Keep only this many numbers of each point, a random signed sum of its entries each.
@@ -51,8 +53,8 @@ class TrajectoryGram:
     Raises:
         ValueError: For a sketch below 1.
 
-    Cost: ``R T D`` multiplications for the T-th point; 0.1 s for 75 points of 290,401 numbers on
-    one busy CPU core.
+    Cost: ``R T D`` multiplications for the T-th point, and the memory of up to T + 15 points;
+    what it takes beside training is in ``benchmarks/trajectory_analysis.py``.
 
     Source: the sketch is that of Charikar, Chen, Farach-Colton 2002.
 
@@ -70,9 +72,9 @@ class TrajectoryGram:
         self.sketch = sketch
         self.seed = seed
         self.products: Products = torch.zeros(1, 0, 0, dtype=torch.float64)
-        self._start: tuple[Tensor, ...] = ()
-        # One list of points for each run and each stretch of columns.
-        self._stretches: list[list[list[Tensor]]] = []
+        self._shapes: list[tuple[int, ...]] = []
+        self._start: tuple[Tensor, ...] = ()  # what a sketch subtracts
+        self._kept: list[Tensor] = []  # of each piece, (R, room, D_i): the points so far
 
     @property
     def points(self) -> int:
@@ -88,52 +90,69 @@ class TrajectoryGram:
         """Append a point.
 
         Args:
-            *pieces: Tensors ``(R, D_i)`` that together hold the point; not copied, so they must
-                not be written to later.
+            *pieces: Tensors ``(R, D_i)`` that together hold the point.
 
         Raises:
             ValueError: If the shapes are not those of the first point.
         """
-        if not self._start:
-            self._begin(pieces)
         shapes = [tuple(p.shape) for p in pieces]
-        if shapes != [tuple(p.shape) for p in self._start]:
-            expected = [tuple(p.shape) for p in self._start]
-            raise ValueError(f"expected pieces of shapes {expected} as at first, got {shapes}")
-        kept = pieces if self.sketch is None else (self._sketched(pieces),)
-        for run, stretches in enumerate(self._stretches):
-            for points, columns in zip(stretches, _stretches_of(kept, run)):
-                points.append(columns)
+        if not self._shapes:
+            self._begin(pieces)
+        if shapes != self._shapes:
+            raise ValueError(f"expected pieces of shapes {self._shapes} as at first, got {shapes}")
+        self._keep(pieces if self.sketch is None else (self._sketched(pieces),))
         self._grow()
 
     def _begin(self, pieces: tuple[Tensor, ...]) -> None:
-        self._start = pieces
-        runs = pieces[0].shape[0]
-        kept = pieces if self.sketch is None else (pieces[0].new_zeros(runs, self.sketch),)
-        self._stretches = [[[] for _ in _stretches_of(kept, run)] for run in range(runs)]
-        self.products = pieces[0].new_zeros(runs, 0, 0, dtype=torch.float64)
+        self._shapes = [tuple(p.shape) for p in pieces]
+        self._start = () if self.sketch is None else tuple(p.clone() for p in pieces)
+        self.products = pieces[0].new_zeros(len(pieces[0]), 0, 0, dtype=torch.float64)
+
+    def _keep(self, point: tuple[Tensor, ...]) -> None:
+        if not self._kept:
+            self._kept = [piece.new_empty(len(piece), 0, piece.shape[1]) for piece in point]
+        for number, piece in enumerate(point):
+            if self.points == self._kept[number].shape[1]:
+                room = piece.new_empty(len(piece), GROWTH, piece.shape[1])
+                self._kept[number] = torch.cat([self._kept[number], room], dim=1)
+            self._kept[number][:, self.points] = piece
 
     def _grow(self) -> None:
         # Run by run, so that a run's numbers do not depend on how many others there are.
-        rows = torch.stack([self._row(stretches) for stretches in self._stretches])
+        rows = torch.stack([self._row(run) for run in range(len(self.products))])
         old, size = self.products, self.points + 1
         self.products = old.new_zeros(len(old), size, size)
         self.products[:, :-1, :-1] = old
         self.products[:, -1, :] = rows
         self.products[:, :, -1] = rows
 
-    def _row(self, stretches: list[list[Tensor]]) -> Tensor:
-        row = self.products.new_zeros(self.points + 1)
-        for points in stretches:
-            block = torch.stack(points).double()
-            if self.sketch is None:
-                block[1:] -= block[0].clone()
-            row += block @ block[-1]
+    def _row(self, run: int) -> Tensor:
+        """Products of the last point with all, and so of its displacement."""
+        size = self.points + 1
+        row, square = self.products.new_zeros(size), self.products.new_zeros(())
+        for kept in self._kept:
+            points = kept[run, :size]
+            # A device that is not the CPU wants few large operations.
+            width = STREAMED if points.device.type == "cpu" else max(1, points.shape[1])
+            room = row.new_empty(size, min(width, points.shape[1]))
+            for columns in points.split(width, dim=1):
+                block = room[:, : columns.shape[1]].copy_(columns)
+                moved = block[-1] - block[0] if self._from_start else block[-1]
+                row += block @ moved
+                square += moved @ moved
+        if self._from_start:
+            # <W_s, d> - <W_0, d>: off by 1e-16 |W| |d|, for one pass less; |d|^2 does not cancel.
+            row[1:] -= row[0].clone()
+            row[-1] = square
         return row
+
+    @property
+    def _from_start(self) -> bool:
+        return self.sketch is None and self.points > 0
 
     def _sketched(self, pieces: tuple[Tensor, ...]) -> Tensor:
         """Signed sums ``(R, sketch)`` of the first point, then of displacements from it."""
-        total = self._start[0].new_zeros(len(pieces[0]), self.sketch or 0, dtype=torch.float64)
+        total = self.products.new_zeros(len(pieces[0]), self.sketch or 0)
         generator = torch.Generator().manual_seed(self.seed)
         for piece, start in zip(pieces, self._start):
             # Drawn anew each time rather than kept: twice as many numbers as the point has.
@@ -142,17 +161,6 @@ class TrajectoryGram:
             moved = piece.double() - start.double() if self.points else piece.double()
             total.index_add_(1, sums.to(piece.device), moved * signs)
         return total
-
-
-def _stretches_of(pieces: Sequence[Tensor], run: int) -> list[Tensor]:
-    # A device that is not the CPU wants few large operations.
-    return [
-        columns
-        for piece in pieces
-        for columns in piece[run].split(
-            STREAMED if piece.device.type == "cpu" else max(1, piece.shape[1])
-        )
-    ]
 
 
 def trajectory_products(
