@@ -33,8 +33,8 @@ __all__ = ["TITLE", "curvature_page"]
 
 TITLE = "Does curvature grow before a network generalises, and only then?"
 FULLER = (
-    "A larger budget would add the published size (`--scale full`) and more seeds: with three, no "
-    "test by seed can reject anything."
+    "The published size (`--scale full`) has three seeds, with which no test by seed can reject "
+    "anything; the reduced regime (`--scale demo`) has eight."
 )
 EXPLAINED = (
     "The commutator defect is the bracket of two gradient fields over the product of two gradient "

@@ -243,7 +243,9 @@ def _law_cells(fit: PowerLaw) -> tuple[str, str, int]:
     if not np.isfinite(fit.exponent):
         return "–", "–", fit.count
     error = f" ± {fit.standard_error:.2f}" if np.isfinite(fit.standard_error) else ""
-    return f"{fit.exponent:.2f}{error}", f"{fit.r_squared:.3f}", fit.count
+    # Equal onsets leave no spread to explain.
+    explained = f"{fit.r_squared:.3f}" if np.isfinite(fit.r_squared) else "–"
+    return f"{fit.exponent:.2f}{error}", explained, fit.count
 
 
 def onsets_section(found: RateLeads, laws: Laws | None) -> Section:

@@ -26,8 +26,8 @@ __all__ = ["TITLE", "lead_time_power_law_page"]
 
 TITLE = "Is the lead of the defect onset a power of the time to generalise?"
 FULLER = (
-    "A record is 0.1/lr steps at every learning rate. A larger budget would add lower learning "
-    "rates, where runs are long, and the published size (`--scale full`)."
+    "A record is 0.1/lr steps at every learning rate. A larger budget would add seeds to the "
+    "lowest learning rates, where runs are long. The published size is `--scale full`."
 )
 EXPLAINED = (
     "Over learning rates the lead of the onset was fitted by grok^1.27 to grok^1.32 with an R² of "
