@@ -12,6 +12,7 @@ from spectraledge.experiments.row_values import (
     share_words,
     short,
     status_within,
+    step_of,
     value_at,
 )
 from spectraledge.series import Interval
@@ -22,6 +23,8 @@ def test_values_are_those_of_the_last_record():
     row = planted_row(RunSpec(steps=400, record_every=100), 200)
     row.curves["validation_accuracy"][-1] = nan  # diverged
     assert [value_at(row, "validation_accuracy", s) for s in (0, 199, 200, 350)] == [0.3, 0.3, 1, 1]
+    assert [step_of(row, "validation_accuracy", s) for s in (0, 199, 350)] == [0, 100, 300]
+    assert step_of(row, "validation_accuracy", -1) is step_of(row, "unknown", 100) is None
     assert last_value(row, "validation_accuracy") == 1.0
     assert isnan(value_at(row, "validation_accuracy", -1))
     assert isnan(last_value(row, "unknown"))

@@ -11,16 +11,28 @@ import numpy as np
 from spectraledge.lab.rows import Row
 from spectraledge.series import Interval, mean_interval
 
-__all__ = ["last_value", "mean_of", "share_words", "short", "status_within", "value_at"]
+__all__ = ["last_value", "mean_of", "share_words", "short", "status_within", "step_of", "value_at"]
 
 
 def value_at(row: Row, name: str, step: float) -> float:
     """The last recorded value of a curve at or before a step; NaN if there is none."""
-    if name not in row.curves:
+    if (seen := _last_seen(row, name, step)) is None:
         return nan
+    return float(row.curve(name)[1][seen])
+
+
+def step_of(row: Row, name: str, step: float) -> int | None:
+    """The step at which `value_at` reads a curve; None if it has nothing to read."""
+    seen = _last_seen(row, name, step)
+    return None if seen is None else int(row.curve(name)[0][seen])
+
+
+def _last_seen(row: Row, name: str, step: float) -> int | None:
+    if name not in row.curves:
+        return None
     steps, values = row.curve(name)
     seen = np.flatnonzero((steps <= step) & np.isfinite(values))
-    return float(values[seen[-1]]) if seen.size else nan
+    return int(seen[-1]) if seen.size else None
 
 
 def last_value(row: Row, name: str) -> float:

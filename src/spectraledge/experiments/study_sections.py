@@ -188,23 +188,53 @@ def provenance_row(known: Known, title: str, runs: Sequence[RunSpec]) -> tuple[s
 
 
 def answer_words(verdicts: Sequence[Verdict], anything: bool) -> str:
-    """The claims by what became of them, as the first paragraph of a page.
+    """The claims by what became of them, as the first paragraphs of a page.
+
+    Claims that begin with a subject and a colon, e.g. a task, are told by subject where there are
+    several: what they agree about first.
 
     Args:
         verdicts: Of the page.
         anything: Whether any run is known.
 
     Returns:
-        A sentence for each status that occurs.
+        A sentence for each status that occurs; a paragraph for each subject.
     """
     if not anything:
         return "Nothing was run yet."
-    words = {"holds": "These hold", "fails": "These fail", "undecided": "Undecided"}
     told = [verdict for verdict in verdicts if verdict.observed != NOT_RUN]
-    sentences = [
+    subjects: dict[str, dict[str, str]] = {}
+    for verdict in told:
+        subject, _, claim = verdict.claim.rpartition(": ")
+        subjects.setdefault(subject, {})[claim] = verdict.status
+    several = len([subject for subject in subjects if subject]) > 1
+    paragraphs = _by_subject(subjects) if several else [
+        _sentences({verdict.claim: verdict.status for verdict in told})
+    ]  # fmt: skip
+    waiting = len(verdicts) - len(told)
+    return "\n\n".join([*paragraphs, f"{waiting} wait for runs."] if waiting else paragraphs)
+
+
+def _by_subject(subjects: Mapping[str, Mapping[str, str]]) -> list[str]:
+    asked = [set(claims) for subject, claims in subjects.items() if subject]
+    shared = {
+        claim: statuses.pop()
+        for claim in dict.fromkeys(c for claims in subjects.values() for c in claims)
+        if all(claim in own for own in asked)
+        and len(statuses := {claims[claim] for s, claims in subjects.items() if s}) == 1
+    }
+    paragraphs = [f"All of {', '.join(s for s in subjects if s)}. {_sentences(shared)}"]
+    for subject, claims in subjects.items():
+        own = {claim: status for claim, status in claims.items() if claim not in shared}
+        if own:
+            paragraphs.append(f"{subject}. {_sentences(own)}" if subject else _sentences(own))
+    return paragraphs if shared else paragraphs[1:]
+
+
+def _sentences(statuses: Mapping[str, str]) -> str:
+    words = {"holds": "These hold", "fails": "These fail", "undecided": "Undecided"}
+    return " ".join(
         f"{start}: {'; '.join(claims)}."
         for status, start in words.items()
-        if (claims := [verdict.claim for verdict in told if verdict.status == status])
-    ]
-    waiting = len(verdicts) - len(told)
-    return " ".join([*sentences, f"{waiting} wait for runs."] if waiting else sentences)
+        if (claims := [claim for claim, found in statuses.items() if found == status])
+    )

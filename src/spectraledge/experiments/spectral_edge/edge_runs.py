@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.row_values import mean_of, value_at
+from spectraledge.experiments.row_values import mean_of, step_of, value_at
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
     EdgeRegime,
@@ -119,6 +119,18 @@ class EdgeGroup:
     def at(self, name: str, step: float, condition: str = DECAY) -> Interval | None:
         """Mean over seeds of a curve at a step; None without any."""
         return mean_of(value_at(row, name, step) for row in self.rows[condition].values())
+
+    def when(self, names: Iterable[str], step: int, condition: str = DECAY) -> str:
+        """At which step the curves are read: the one asked for, or the last that was measured."""
+        read = {
+            found
+            for row in self.rows[condition].values()
+            for name in names
+            if (found := step_of(row, name, step)) is not None
+        }
+        if read <= {step}:
+            return f"step {step}"
+        return f"step {', '.join(str(found) for found in sorted(read))} for {step}"
 
     def published(self, name: str, step: float) -> float:
         """A curve of the published seed at a step; NaN if it is not known."""

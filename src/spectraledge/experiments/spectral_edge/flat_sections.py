@@ -82,7 +82,7 @@ def _phase_tables(
             (condition, *names, last),
             [
                 (
-                    f"{phase}, step {step}",
+                    f"{phase}, {group.when(names.values(), step, condition)}",
                     *(short(group.at(name, step, condition)) for name in names.values()),
                     short(ratio(group, step, condition)),
                 )

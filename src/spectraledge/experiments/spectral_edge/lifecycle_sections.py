@@ -72,7 +72,10 @@ def _phase_table(group: EdgeGroup) -> list[Table]:
         "overlap of v₁ with θ": curve_name(SPLIT, "overlap", "v1"),
     }
     rows = [
-        (f"{phase}, step {step}", *(share_words(group.at(name, step)) for name in names.values()))
+        (
+            f"{phase}, {group.when(names.values(), step)}",
+            *(share_words(group.at(name, step)) for name in names.values()),
+        )
         for phase, step in group.regime.phases.items()
     ]
     caption = (

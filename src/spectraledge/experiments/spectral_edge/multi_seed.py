@@ -106,7 +106,7 @@ def _seed_section(group: EdgeGroup) -> Section:
         for phase, step in group.regime.functional_steps.items()
     ]  # fmt: skip
     means = [
-        (f"all seeds, {phase}, step {step}", *(
+        (f"all seeds, {phase}, {group.when(NUMBERS.values(), step)}", *(
             short(group.at(name, step)) for name in NUMBERS.values()
         ))
         for phase, step in group.regime.functional_steps.items()

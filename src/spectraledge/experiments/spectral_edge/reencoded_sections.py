@@ -52,17 +52,25 @@ def _probe_section(group: EdgeGroup) -> Section:
         ),
     ]  # fmt: skip
     rows = [
-        (f"{condition}, {reader}, step {step}", *(
-            share_words(group.at(probed(group, output, reader), step, condition))
-            for output in ("published_score", "score", "untrained", "shuffled")
-        ))
+        _probe_row(group, condition, reader, step)
         for condition in group.rows
         if group.rows[condition]
         for reader in READERS
         for step in group.regime.functional_steps.values()
-    ]  # fmt: skip
+    ]
     columns = ("last block", "published", "scale-free", "untrained", "shuffled labels")
     return Section("Probes of depth", "", [*figures, Table(columns, rows, "Test R².")])
+
+
+def _probe_row(group: EdgeGroup, condition: str, reader: str, step: int) -> tuple[str, ...]:
+    when = group.when([probed(group, "score", reader)], step, condition)
+    return (
+        f"{condition}, {reader}, {when}",
+        *(
+            share_words(group.at(probed(group, output, reader), step, condition))
+            for output in ("published_score", "score", "untrained", "shuffled")
+        ),
+    )
 
 
 def _attention_section(group: EdgeGroup) -> Section:
