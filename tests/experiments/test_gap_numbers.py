@@ -1,11 +1,30 @@
 """The published table of the gap, read off planted windows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DENSE, DYCK, edge_regimes
-from spectraledge.experiments.spectral_edge.edge_runs import COARSE_EDGE, NARROW_EDGE, curve_name
-from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS, Until, grok_step
+from spectraledge.experiments.spectral_edge.edge_regimes import (
+    DECAY,
+    DENSE,
+    DYCK,
+    NO_DECAY,
+    edge_regimes,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import (
+    COARSE_EDGE,
+    NARROW_EDGE,
+    WIDE_EDGE,
+    curve_name,
+)
+from spectraledge.experiments.spectral_edge.gap_numbers import (
+    GAP_NUMBERS,
+    Until,
+    falls_steadily,
+    grok_step,
+)
+from spectraledge.experiments.spectral_edge.modular_numbers import UNTIL
 from spectraledge.experiments.spectral_edge.published_numbers import number_rows
 from spectraledge.lab.rows import Row
 from spectraledge.store import canonical_json, signature
@@ -51,7 +70,40 @@ def test_runs_that_do_not_generalise_or_were_not_measured_have_no_numbers():
     assert np.isnan(grok_step(row(grokked=np.inf)))
     assert Until(COARSE_EDGE, 200).gap(row(grokked=np.inf)).size == 0
     assert Until(NARROW_EDGE, 50).gap(row()).size == 0
-    assert number_rows(GAP_NUMBERS, {DECAY: {137: row(grokked=np.inf)}}, 42) == []
+    lines = number_rows(GAP_NUMBERS, {DECAY: {137: row(grokked=np.inf)}}, 42)
+    known = [line[0] for line in lines if line[-1] != "not run"]
+    # Of a run that does not generalise, that, and the rank over the whole of it.
+    assert known == [
+        f"Rank at the gap over the run, most often, seed 137, {DECAY}",
+        f"Rank at the gap over the run, most often, seed 2024, {DECAY}",
+        f"Runs that generalise, {DECAY}",
+    ]
+
+
+def test_full_windows_alone_count_where_they_do_in_the_paper():
+    full = Until(COARSE_EDGE, 200, least=3)
+    # Two displacements at 400 are left out.
+    assert full.gap(row()) == pytest.approx([6.0, 5.0])
+    assert full.ratio(row()).tolist() == [6.0, 8.0]
+    # Windows of modular addition have ten displacements, of which none here has.
+    narrow = row(edge=WIDE_EDGE)
+    assert UNTIL.ratio(narrow).size == 0
+    assert replace(UNTIL, least=3).ratio(narrow).size == 3
+
+
+def test_a_fall_is_steady_with_one_rise_at_most():
+    assert falls_steadily(np.array([1.0, 9.0, 5.0, 6.0, 2.0])) == 1.0
+    assert falls_steadily(np.array([9.0, 5.0, np.nan, 6.0, 2.0, 3.0])) == 0.0
+
+
+def test_runs_are_counted_over_all_seeds():
+    decay = {seed: row(800 if seed else np.inf) for seed in range(4)}
+    lines = {line[0]: line for line in number_rows(GAP_NUMBERS, {DECAY: decay, NO_DECAY: decay}, 0)}
+    assert lines[f"Runs that generalise, {DECAY}"][1:4] == ("3 of 3", "no", "0.75 [0.194, 0.994]")
+    assert lines[f"Runs that generalise, 3000 steps for 10,000, {NO_DECAY}"][1] == "0 of 3"
+    # Windows of 400 and 600 have rank 1, those of 800 and 1000 rank 2; the lower one is told.
+    (rank,) = [line for name, line in lines.items() if name.startswith("Runs whose rank")]
+    assert rank[1:3] == ("3 of 3", "yes")
 
 
 def test_each_line_is_of_its_own_seed():
@@ -65,4 +117,5 @@ def test_each_line_is_of_its_own_seed():
     assert lines[f"Fall of the gap, times, seed 137, {DECAY}"] == "1.6"
     assert lines[f"Mean ratio at the gap until then, seed 137, {DECAY}"] == "6"
     assert lines[f"Ratio at the gap then, seed 137, {DECAY}"] == "8"
-    assert lines[f"Rank at the gap, most often, seed 137, {DECAY}"] == "1"
+    assert lines[f"Rank at the gap over the run, most often, seed 137, {DECAY}"] == "1"
+    assert lines[f"Gap falls with at most one rise, seed 137, {DECAY}"] == "yes"

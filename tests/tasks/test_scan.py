@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spectraledge.tasks import UNLABELLED, Scan
-from spectraledge.tasks.scan_language import ACTIONS, WORDS, actions_of, commands
+from spectraledge.tasks.scan_language import ACTIONS, WORDS, actions_of, commands, verbs_of
 
 
 def means(text: str) -> str:
@@ -54,6 +54,45 @@ def test_splits_have_their_known_sizes(split, held_out):
     data = Scan(split, train=None, held_out=None).dataset(0)
     assert len(data.validation) + len(data.test) == held_out
     assert len(data.train) == 20_910 - held_out
+
+
+@pytest.mark.parametrize(
+    ("split", "held_out", "train", "form"),
+    [
+        ("jump_around_right", 1173, 18_528, "jump around right"),
+        ("primitive_right", 4476, 15_225, "X right"),
+        ("primitive_opposite_right", 4476, 15_225, "X opposite right"),
+        ("primitive_around_right", 4476, 15_225, "X around right"),
+    ],
+)
+def test_templates_have_their_published_sizes_and_train_without_their_form(
+    split, held_out, train, form
+):
+    data = Scan(f"template_{split}", train=None, held_out=None).dataset(0)
+    trained = {command_of(row) for row in data.tokens[data.train]}
+    others = {command_of(data.tokens[row]) for row in (*data.validation, *data.test)}
+    assert (len(data.train), len(data.validation) + len(data.test)) == (train, held_out)
+    # 1209 commands turn in that form, and are nowhere.
+    assert len(trained | others) == train + held_out == 20_910 - 1209
+    verbs = {
+        command: {" ".join(verb) for verb in verbs_of(command)} for command in trained | others
+    }
+    held = {form.replace("X", word) for word in ("walk", "look", "run", "jump")}
+    assert all(verbs[command] & held for command in others)
+    assert not any(verbs[command] & held for command in trained)
+    turned = f"turn {form.partition(' ')[2]}"
+    assert not any(turned in own for own in verbs.values())
+
+
+def test_templates_train_with_their_parts_apart():
+    data = Scan("template_jump_around_right", train=None, held_out=None).dataset(0)
+    trained = {command_of(row) for row in data.tokens[data.train]}
+    for text in ("jump around left", "jump right", "jump opposite right", "run around right"):
+        assert tuple(text.split()) in trained
+    data = Scan("template_primitive_right", train=None, held_out=None).dataset(0)
+    trained = {command_of(row) for row in data.tokens[data.train]}
+    for text in ("jump left", "walk opposite right", "turn around right"):
+        assert tuple(text.split()) in trained
 
 
 def command_of(row):
@@ -107,6 +146,19 @@ def test_more_rows_than_there_are_and_unknown_commands_are_refused():
         Scan("add_turn_left", held_out=1209).dataset(0)
     with pytest.raises(ValueError, match=r"part of a SCAN command.*got 'turn'"):
         actions_of(("turn",))
+
+
+@pytest.mark.parametrize(
+    ("command", "verbs"),
+    [
+        ("walk", ["walk"]),
+        ("turn left thrice", ["turn left"]),
+        ("jump around right and walk twice", ["jump around right", "walk"]),
+        ("run after look opposite left thrice", ["run", "look opposite left"]),
+    ],
+)
+def test_verbs_stand_without_how_often(command, verbs):
+    assert [" ".join(verb) for verb in verbs_of(tuple(command.split()))] == verbs
 
 
 def test_long_commands_can_be_left_out():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-__all__ = ["ACTIONS", "WORDS", "actions_of", "commands"]
+__all__ = ["ACTIONS", "PRIMITIVES", "WORDS", "actions_of", "commands", "verbs_of"]
 
 Command = tuple[str, ...]
 Actions = tuple[str, ...]
@@ -53,6 +53,26 @@ def _verbs() -> Iterator[Command]:
             yield (mover, direction)
             for manner in MANNERS:
                 yield (mover, manner, direction)
+
+
+def verbs_of(command: Command) -> tuple[Command, ...]:
+    """What a command asks for, without how often: one part, or two where it joins two sentences.
+
+    Args:
+        command: Words of a command of the grammar.
+
+    Returns:
+        Its verbs, in the order in which they stand.
+
+    Example:
+        >>> verbs_of(("jump", "opposite", "left", "twice", "after", "walk"))
+        (('jump', 'opposite', 'left'), ('walk',))
+    """
+    for word in ("and", "after"):
+        if word in command:
+            at = command.index(word)
+            return (*verbs_of(command[:at]), *verbs_of(command[at + 1 :]))
+    return (command[:-1] if command[-1] in REPEATS else command,)
 
 
 def actions_of(command: Command) -> Actions:

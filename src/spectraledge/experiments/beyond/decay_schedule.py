@@ -1,27 +1,30 @@
 """Can decay be turned down once the edge has aligned with the weights, at no cost?
 
 On Dyck-1 the window of the edge aligns at step 600. Decay is turned off there, at 1000 or at 2000,
-or down to a tenth, or off by the run itself once |cos(v₁, θ)| exceeds 0.6, and the end is
-compared with decay throughout: accuracy, and how well depth can
-be read from the representation by a probe that does not mind its scale.
+or down to a tenth, or off by the run itself once |cos(v₁, θ)| exceeds 0.6. The end is compared
+with decay throughout, in accuracy and in how well a probe that does not mind its scale reads depth
+from the representation; and off at the edge's event is compared with off at fixed steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import nan
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.row_values import mean_of, share_words
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, edge_regimes
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
 from spectraledge.experiments.spectral_edge.edge_study import drawn, over_seeds
 from spectraledge.experiments.spectral_edge.release_arms import BASELINE, RELEASED
 from spectraledge.experiments.spectral_edge.release_claims import Number, numbers_of
 from spectraledge.experiments.spectral_edge.release_runs import (
     INSTRUMENTS,
+    SPLIT,
     measured_rows,
+    release_curve,
     released_runs,
 )
 from spectraledge.experiments.study import Known, Study
@@ -33,6 +36,7 @@ from spectraledge.experiments.study_sections import (
 )
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
+from spectraledge.lab.rows import Row
 from spectraledge.report import Page, Section, Table, Verdict
 from spectraledge.training import RunSpec
 from spectraledge.updates import (
@@ -45,11 +49,12 @@ from spectraledge.updates import (
     WeightDecay,
 )
 
-__all__ = ["STUDY", "DecaySchedule"]
+__all__ = ["STUDY", "DecaySchedule", "schedule_claims"]
 
 # Off at the step at which the first displacement has left a window of five, later, and a tenth.
 SCHEDULES = {"off at 600": (600, 0.0), "off at 2000": (2000, 0.0), "a tenth from 600": (600, 0.1)}
 ALIGNED = "off once the edge has aligned"
+FIXED = ("off at 600", "off at 1000", "off at 2000")
 SHARE = (-0.03, 1.03)
 
 
@@ -75,7 +80,7 @@ def schedule_runs(scale: Scale) -> dict[str, list[RunSpec]]:
         for name, (start, strength) in SCHEDULES.items()
     }
     own[ALIGNED] = regime.runs(_once_aligned(regime.record_every), steps=steps)
-    return {BASELINE: released[BASELINE], RELEASED: released[RELEASED], **own}
+    return {BASELINE: released[BASELINE], "off at 1000": released[RELEASED], **own}
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class DecaySchedule(Study):
             edge_regimes(scale)[DYCK],
             {arm: measured_rows(known, runs) for arm, runs in wanted.items()},
         )
-        verdicts = scaled_verdicts(_claims(group), scale)
+        verdicts = scaled_verdicts(schedule_claims(group), scale)
         provenance = [provenance_row(known, arm, runs) for arm, runs in wanted.items()]
         return Page(
             title=self.title,
@@ -114,29 +119,61 @@ class DecaySchedule(Study):
         )  # fmt: skip
 
 
-def _claims(group: EdgeGroup) -> list[Verdict]:
+def schedule_claims(group: EdgeGroup) -> list[Verdict]:
+    """What each schedule costs, and whether it matters that the edge says when."""
     numbers = numbers_of(group)
-    return [
+    accuracy, free = numbers["accuracy"], numbers["linear R², scale-free"]
+    costs = [
         verdict
         for arm in group.rows
         if arm != BASELINE
         for verdict in (
-            _no_worse(group, arm, "keeps the accuracy", numbers["accuracy"], 0.02),
-            _no_worse(group, arm, "keeps depth linear", numbers["linear R², scale-free"], 0.005),
+            _costs(group, arm, "of accuracy", accuracy, 0.02),
+            _costs(group, arm, "of scale-free R² of depth", free, 0.005),
         )
     ]
+    return [*costs, _event_matters(group, accuracy)]
 
 
-def _no_worse(group: EdgeGroup, arm: str, what: str, number: Number, margin: float) -> Verdict:
+def _costs(group: EdgeGroup, arm: str, what: str, number: Number, margin: float) -> Verdict:
     base, other = group.rows[BASELINE], group.rows[arm]
     mean = mean_of(number(other[s]) - number(base[s]) for s in base if s in other)
     own, whole = (
         share_words(mean_of(number(row) for row in rows.values())) for rows in (other, base)
     )
     return over_seeds(
-        f"“{arm}” {what}", "not asked", mean, f"Minus “{BASELINE}”, by seed.",
+        f"“{arm}” costs less than {margin:g} {what}", "not asked", mean,
+        f"Minus “{BASELINE}”, by seed.",
         words=f"{own} against {whole}; difference {share_words(mean)}", above=-margin,
     )  # fmt: skip
+
+
+def _event_matters(group: EdgeGroup, accuracy: Number) -> Verdict:
+    own, fixed = group.rows[ALIGNED], [group.rows[arm] for arm in FIXED]
+    mean = mean_of(
+        accuracy(own[seed]) - sum(accuracy(rows[seed]) for rows in fixed) / len(fixed)
+        for seed in own
+        if all(seed in rows for rows in fixed)
+    )
+    off = sorted({_last_decayed(row) for row in own.values()})
+    told = ", ".join(
+        f"“{arm}” {share_words(mean_of(accuracy(row) for row in group.rows[arm].values()))}"
+        for arm in (ALIGNED, *FIXED)
+    )
+    return over_seeds(
+        "Decay that goes off with the edge ends better than decay that goes off at a fixed step",
+        "not asked", mean, f"Accuracy minus the mean of {len(FIXED)} fixed steps, by seed.",
+        words=f"{told}; difference {share_words(mean)}; by itself it goes off after step "
+        f"{', '.join(f'{step:g}' for step in off)}",
+        above=0.0,
+    )  # fmt: skip
+
+
+def _last_decayed(row: Row) -> float:
+    """The last record until which decay moved the weights; NaN if none."""
+    steps, decayed = finite_curve(row, release_curve(SPLIT, "part_norm", "weight_decay"))
+    moved = steps[decayed > 0]
+    return float(moved[-1]) if moved.size else nan
 
 
 def _end_section(group: EdgeGroup) -> Section:

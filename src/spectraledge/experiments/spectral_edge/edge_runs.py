@@ -58,6 +58,7 @@ __all__ = [
     "SPLITS",
     "WIDE_EDGE",
     "EdgeGroup",
+    "counted_windows",
     "curve_name",
     "edge_groups",
 ]
@@ -182,12 +183,16 @@ def finite_curve(row: Row, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flip_step(row: Row, split: UpdateDecomposition, width: int) -> float:
-    """First window in which decay drives ``v₁`` after the gradient did.
+    """The first of `flip_steps`; NaN if there is none."""
+    found = flip_steps(row, split, width)
+    return float(found[0]) if found.size else nan
+
+
+def flip_steps(row: Row, split: UpdateDecomposition, width: int) -> np.ndarray:
+    """Windows in which decay drives ``v₁`` where the gradient did in the window before.
 
     The share of the gradient in the energy along ``v₁`` falls below one half, having been above
-    it in some window before. Windows count from two displacements on: with full ones alone, the
-    earliest step that could be found would be that at which the first displacement leaves. Those
-    of several records that do not begin at step 0 leave out the first record, and do not count.
+    it. Windows count from two displacements on (`counted_windows`).
 
     Args:
         row: Of a run.
@@ -195,11 +200,32 @@ def flip_step(row: Row, split: UpdateDecomposition, width: int) -> float:
         width: Steps between two records.
 
     Returns:
-        The step; NaN if it never does.
+        The steps, ascending.
+    """
+    steps, share = counted_windows(row, split, width)
+    below, ever_above = share < 0.5, np.logical_or.accumulate(share > 0.5)
+    fallen = below & ever_above & ~np.concatenate([[False], below[:-1]])
+    return steps[fallen]
+
+
+def counted_windows(
+    row: Row, split: UpdateDecomposition, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of the windows of a split and the gradient's share of the energy along ``v₁``.
+
+    Windows count from two displacements on: with full ones alone, the earliest flip that could be
+    found would be that at which the first displacement leaves. Those of several records that do
+    not begin at step 0 leave out the first record, and do not count.
+
+    Args:
+        row: Of a run.
+        split: Which window and cadence.
+        width: Steps between two records.
+
+    Returns:
+        Two arrays.
     """
     steps, share = finite_curve(row, curve_name(split, "energy_share", "gradient", "v1"))
     cadence = split.stride * width
     several = (steps >= 2 * cadence) & (steps % cadence == 0)
-    steps, share = steps[several], share[several]
-    found = np.flatnonzero((share < 0.5) & np.logical_or.accumulate(share > 0.5))
-    return float(steps[found[0]]) if found.size else nan
+    return steps[several], share[several]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import nan
+from statistics import median
 
 from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
 from spectraledge.experiments.seed_intervals import geometric_interval
@@ -14,8 +15,10 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     PUBLISHED_CURVES,
     EdgeGroup,
     curve_name,
+    finite_curve,
 )
 from spectraledge.experiments.spectral_edge.edge_study import Groups, over_seeds
+from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
 
@@ -28,7 +31,9 @@ __all__ = [
     "removal",
 ]
 
-LATE = "late"
+EARLY, LATE = ("pre", "at"), "late"
+# Single snapshots scatter, and fewer than three have no median of their own.
+ENOUGH = 3
 RANDOM = ("random1", "random2", "random3")
 PAPER: Mapping[str, str] = {
     DYCK: "−0.58 ± 0.09 late (3 seeds), −0.26 ± 0.05 at grokking",
@@ -42,9 +47,10 @@ def flat_claims(groups: Groups) -> list[Verdict]:
     found = []
     for group in groups.values():
         found += [
-            _critical(group), _beyond_published_control(group), _special(group, "pre"),
-            _special(group, "at"), _special(group, LATE), _needs_decay(group), _flat(group),
-            _divergence(group), _bulk(group),
+            _critical(group), _matched(group),
+            *(_special(group, phase) for phase in (*EARLY, LATE)), _special_over_snapshots(group),
+            _needs_decay(group), *(_special(group, phase, NO_DECAY) for phase in EARLY),
+            _flat(group), _divergence(group), _bulk(group),
         ]  # fmt: skip
     return found
 
@@ -56,19 +62,43 @@ def removal(output: str, what: str) -> str:
 
 def excess_at(group: EdgeGroup, step: int, condition: str = DECAY) -> Interval | None:
     """Accuracy lost without the edge minus that lost by the matched control, mean over seeds."""
-    edge, matched = (removal("accuracy_change", what) for what in ("edge", "matched"))
-    return mean_of(
-        value_at(row, matched, step) - value_at(row, edge, step)
-        for row in group.rows[condition].values()
-    )
+    return mean_of(_excess(row, step) for row in group.rows[condition].values())
 
 
-def _ratio_at(group: EdgeGroup, step: int, condition: str = DECAY) -> float:
-    """Mean accuracy lost without the edge over the mean lost by the matched control."""
+def _lost(row: Row, step: float) -> tuple[float, float]:
+    """Accuracy lost without the edge, and by the matched control."""
     edge, matched = (
-        group.at(removal("accuracy_change", what), step, condition) for what in ("edge", "matched")
+        -value_at(row, removal("accuracy_change", what), step) for what in ("edge", "matched")
     )
-    return edge.centre / matched.centre if edge and matched and matched.centre else nan
+    return edge, matched
+
+
+def _excess(row: Row, step: float) -> float:
+    edge, matched = _lost(row, step)
+    return edge - matched
+
+
+def _ratio(row: Row, step: float) -> float:
+    edge, matched = _lost(row, step)
+    return edge / (matched or nan)
+
+
+def _snapshots(row: Row, start: int) -> list[int]:
+    """Steps of the removals from a step on."""
+    steps, _ = finite_curve(row, removal("accuracy_change", "edge"))
+    return [int(step) for step in steps if step >= start]
+
+
+def _median_from(row: Row, start: int, number: Callable[[Row, float], float]) -> float:
+    found = [number(row, step) for step in _snapshots(row, start)]
+    return median(found) if len(found) >= ENOUGH else nan
+
+
+def _times(edge: Interval | None, matched: Interval | None) -> str:
+    """How many times as much the edge costs, on average; nothing where one may cost nothing."""
+    if edge is None or matched is None or max(edge.upper, matched.upper) >= 0:
+        return ""
+    return f": {edge.centre / matched.centre:.2g} times"
 
 
 def curvature_ratio(
@@ -123,33 +153,55 @@ def _critical(group: EdgeGroup) -> Verdict:
     )
 
 
-def _beyond_published_control(group: EdgeGroup) -> Verdict:
+def _matched(group: EdgeGroup) -> Verdict:
     step = group.regime.functional_steps[LATE]
-    random = group.at(removal("accuracy_change", "random"), step)
-    taken = group.at(removal("removed", "random"), step)
+    random, taken = (
+        group.at(removal(output, "random"), step) for output in ("accuracy_change", "removed")
+    )
     matched = group.at(removal("accuracy_change", "matched"), step)
     return over_seeds(
-        f"{group.name}: Removing a random direction does nothing",
-        "below 1e-4; “4000 times” (SCAN: 10⁷)",
+        f"{group.name}: Removing a random direction that holds the same share of the weights does "
+        "nothing",
+        "not tested; two random directions below 1e-4, “4000 times” (SCAN: 10⁷)",
         matched,
-        "Change of accuracy without a random direction that holds the same share of the weights.",
-        words=f"matched {short(matched)}; published control {short(random)}, which removes "
+        f"Change of accuracy at step {step}, mean over draws.",
+        words=f"{short(matched)}; the published control {short(random)}, which removes "
         f"{short(taken)} of the norm",
         above=-0.1,
     )
 
 
-def _special(group: EdgeGroup, phase: str) -> Verdict:
+def _special(group: EdgeGroup, phase: str, condition: str = DECAY) -> Verdict:
     step = group.regime.functional_steps[phase]
-    edge, matched = (group.at(removal("accuracy_change", w), step) for w in ("edge", "matched"))
+    edge, matched = (
+        group.at(removal("accuracy_change", what), step, condition) for what in ("edge", "matched")
+    )
+    more = excess_at(group, step, condition)
     return over_seeds(
-        f"{group.name}: At step {step} ({phase}) the edge matters more than an equal share of the "
+        f"{group.name}: {'At' if condition == DECAY else 'Without decay, at'} step {step} "
+        f"({phase}) the edge matters more than an equal share of the weights",
+        "not tested",
+        more,
+        "Accuracy lost without the edge minus that lost by the matched control, by seed.",
+        words=f"{short(edge)} against {short(matched)}{_times(edge, matched)}; {short(more)} more",
+        above=0.0,
+    )
+
+
+def _special_over_snapshots(group: EdgeGroup) -> Verdict:
+    start, rows = group.regime.functional_steps[LATE], group.rows[DECAY]
+    more = mean_of(_median_from(row, start, _excess) for row in rows.values())
+    times = geometric_interval((s, _median_from(row, start, _ratio)) for s, row in rows.items())
+    steps = sorted({step for row in rows.values() for step in _snapshots(row, start)})
+    return over_seeds(
+        f"{group.name}: Over late snapshots the edge matters more than an equal share of the "
         "weights",
         "not tested",
-        excess_at(group, step),
-        "Accuracy lost without the edge minus that lost by the matched control, by seed.",
-        words=f"{short(edge)} against {short(matched)}: {_ratio_at(group, step):.2g} times; "
-        f"{short(excess_at(group, step))} more",
+        more,
+        "Accuracy lost without the edge minus that lost by the matched control, median of each "
+        f"seed over its snapshots from step {start} on; none of fewer than {ENOUGH}.",
+        words=f"median over steps {', '.join(map(str, steps))}: {short(times)} times; "
+        f"{short(more)} more",
         above=0.0,
     )
 
@@ -157,7 +209,7 @@ def _special(group: EdgeGroup, phase: str) -> Verdict:
 def _needs_decay(group: EdgeGroup) -> Verdict:
     return _removal_claim(
         group,
-        "Without decay the edge is not critical",
+        "Without decay the late edge is not critical",
         "−0.03 (SCAN)",
         "edge",
         condition=NO_DECAY,

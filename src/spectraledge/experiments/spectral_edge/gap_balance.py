@@ -16,13 +16,19 @@ __all__ = ["BALANCE_WORDS", "GAPS", "GapSeries", "balance_class", "gap_series", 
 GAPS = ("12", "23")
 TERMS = ("curvature", "damping", "driving")
 BALANCE_WORDS = (
-    "By the balance of the gap flow: the share of each term in |T1| + |T2| + |T3| of the gap "
-    "behind v₁, median over the last third of a run. Functional if the gradient (T3) has more "
-    "than half, compression if damping by curvature and decay (T2) has, otherwise mixed; the "
-    "margin is the distance of the larger of the two shares from one half."
+    "By the balance of the gap flow behind v₁. Units of its terms do not close, so each has one "
+    "scale, fitted over the run to the changes of the gap beyond a constant and the gap itself; "
+    "then the share of each scaled term in |T1| + |T2| + |T3|, beyond the same two, median over "
+    "the last third of the run. Functional if the gradient (T3) has more than half, compression if "
+    "damping by curvature and decay (T2) has, otherwise mixed; the margin is the distance of the "
+    "larger of the two shares from one half. No class where the fit explains nothing, or where the "
+    "scale of the one with more than half is negative: it then moves the gap the other way."
 )
 # Changes that a fit of five numbers needs at least.
 FEWEST = 10
+# Of a term that is proportional to the gap, the gap leaves this share and less: rounding.
+ROUNDING = 1e-9
+NAMES = {"damping": "compression", "driving": "functional"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +36,13 @@ class GapSeries:
     """Changes of a gap from one snapshot to the next, and the terms before them.
 
     Args:
+        steps: ``(T,)``, of the snapshots before the changes.
         changes: ``(T,)``, in units of the weights.
         gaps: ``(T,)``, before the changes.
         terms: ``(T, 3)``: curvature, damping, driving.
     """
 
+    steps: Float[np.ndarray, " T"]
     changes: Float[np.ndarray, " T"]
     gaps: Float[np.ndarray, " T"]
     terms: Float[np.ndarray, "T 3"]
@@ -61,21 +69,55 @@ class GapSeries:
 
         Returns:
             ``1 − (S_with / (T − 5)) / (S_without / (T − 2))``: 0 on average for terms that say
-            nothing; NaN for fewer than `FEWEST` changes.
+            nothing; NaN for fewer than `FEWEST` changes, or if the two alone explain them all.
         """
         count = len(self.changes)
         if count < FEWEST:
             return nan
-        relaxing = np.stack([np.ones(count), self.gaps], 1)
-        without = self._rest(relaxing) / (count - 2)
-        both = self._rest(np.concatenate([relaxing, self.terms], 1)) / (count - 5)
-        return float(1 - both / without)
+        changes, terms = (_beyond(self.gaps, x) for x in (self.changes[:, None], self.terms))
+        if not changes.any():
+            return nan
+        left = changes[:, 0] - terms @ self.scales()
+        return float(1 - (left @ left / (count - 5)) / (np.sum(changes**2) / (count - 2)))
 
-    def _rest(self, columns: Float[np.ndarray, "T c"]) -> float:
-        size = np.abs(columns).max(0)
-        scaled = columns / np.where(size > 0, size, 1.0)
-        left = self.changes - scaled @ np.linalg.lstsq(scaled, self.changes, rcond=None)[0]
-        return float(left @ left)
+    def scales(self) -> Float[np.ndarray, " 3"]:
+        """One scale a term, least squares beyond a constant and the gap itself.
+
+        Returns:
+            Scales of curvature, damping and driving; 0 for a term that is proportional to the gap.
+        """
+        changes, terms = (_beyond(self.gaps, x) for x in (self.changes[:, None], self.terms))
+        size = np.abs(terms).max(0)
+        size = np.where(size > 0, size, 1.0)
+        return np.linalg.lstsq(terms / size, changes[:, 0], rcond=None)[0] / size
+
+    def shares(self, since: float) -> Float[np.ndarray, " 3"]:
+        """Share of each scaled term in the sum of their sizes, beyond a constant and the gap.
+
+        Scales are those of all changes; constant and slope in the gap those of what counts.
+
+        Args:
+            since: First step that counts.
+
+        Returns:
+            Medians over the changes from there on; NaN for fewer than `FEWEST` changes in all.
+        """
+        late = self.steps >= since
+        if len(self.changes) < FEWEST or not late.any():
+            return np.full(len(TERMS), nan)
+        sizes = np.abs(_beyond(self.gaps[late], self.terms[late]) * self.scales())
+        sizes = sizes[sizes.sum(1) > 0]
+        if not sizes.size:
+            return np.full(len(TERMS), nan)
+        return np.median(sizes / sizes.sum(1, keepdims=True), axis=0)
+
+
+def _beyond(gaps: Float[np.ndarray, " T"], values: Float[np.ndarray, "T c"]) -> np.ndarray:
+    """What a constant and the gap itself leave of each column."""
+    known = np.stack([np.ones(len(gaps)), gaps], 1)
+    left = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
+    left[:, np.abs(left).max(0) <= ROUNDING * np.abs(values).max(0)] = 0.0
+    return left
 
 
 def gap_series(row: Row, gap: str) -> GapSeries:
@@ -92,40 +134,40 @@ def gap_series(row: Row, gap: str) -> GapSeries:
     terms = [dict(zip(*finite_curve(row, _term(term, gap)))) for term in TERMS]
     at = [i for i in range(len(steps) - 1) if all(steps[i] in term for term in terms)]
     rows = [[term[steps[i]] for term in terms] for i in at]
-    return GapSeries(np.diff(values)[at], values[at], np.array(rows, dtype=float).reshape(-1, 3))
+    return GapSeries(
+        np.asarray(steps[at], dtype=float),
+        np.diff(values)[at],
+        values[at],
+        np.array(rows, dtype=float).reshape(-1, 3),
+    )
 
 
 def term_shares(row: Row) -> dict[str, float]:
-    """Share of each term of the gap behind v₁, medians over the last third; empty if unknown."""
-    curves = [finite_curve(row, _term(term, GAPS[0])) for term in TERMS]
-    steps = curves[0][0]
-    if not steps.size or any(not np.array_equal(steps, own) for own, _ in curves):
-        return {}
-    sizes = np.abs(np.stack([values for _, values in curves]))
-    late = sizes[:, steps >= 2 / 3 * row.steps_taken]
-    late = late[:, late.sum(0) > 0]
-    if not late.size:
-        return {}
-    return dict(zip(TERMS, np.median(late / late.sum(0), axis=1).tolist()))
+    """Share of each scaled term of the gap behind v₁ in the last third; empty if unknown."""
+    shares = gap_series(row, GAPS[0]).shares(2 / 3 * row.steps_taken)
+    return dict(zip(TERMS, shares.tolist())) if np.isfinite(shares).all() else {}
 
 
 def balance_class(row: Row) -> tuple[str, float]:
-    """Class by the balance of the gap flow, with its margin.
+    """Class by the balance of the gap flow, with its margin; see `BALANCE_WORDS`.
 
     Args:
         row: Of a run.
 
     Returns:
-        ``functional``, ``mixed`` or ``compression``; an empty class and NaN if it was not measured.
+        ``functional``, ``mixed`` or ``compression``; an empty class and NaN if it was not measured,
+        the fit explains nothing, or the term with more than half moves the gap the other way.
     """
-    shares = term_shares(row)
-    if not shares:
+    series, shares = gap_series(row, GAPS[0]), term_shares(row)
+    # Of a fit that explains nothing, the largest term is the largest noise.
+    if not shares or not series.fitted() > 0:
         return "", nan
-    driving, damping = shares["driving"], shares["damping"]
-    margin = abs(max(driving, damping) - 0.5)
-    if max(driving, damping) <= 0.5:
+    larger = max(NAMES, key=shares.__getitem__)
+    margin = abs(shares[larger] - 0.5)
+    if shares[larger] <= 0.5:
         return "mixed", margin
-    return ("functional" if driving > damping else "compression"), margin
+    turned = series.scales()[TERMS.index(larger)] <= 0
+    return ("", nan) if turned else (NAMES[larger], margin)
 
 
 def _term(term: str, gap: str) -> str:

@@ -19,18 +19,25 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
 )
 from spectraledge.experiments.spectral_edge.edge_runs import (
     SPLIT,
-    SPLITS,
     EdgeGroup,
     curve_name,
     finite_curve,
-    flip_step,
 )
 from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups
-from spectraledge.instruments import UpdateDecomposition
+from spectraledge.experiments.spectral_edge.flip_claims import (
+    any_flip,
+    first_flip_with_generalising,
+    first_flip_with_window,
+    flips,
+    new_words,
+    step_range,
+    window_end,
+)
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
+from spectraledge.series import Interval
 
-__all__ = ["GRADIENT_SHARE", "flips", "lifecycle_claims", "window_end"]
+__all__ = ["GRADIENT_SHARE", "lifecycle_claims"]
 
 GRADIENT_SHARE = curve_name(SPLIT, "energy_share", "gradient", "v1")
 DECAY_SHARE = curve_name(SPLIT, "interval_share", "weight_decay")
@@ -47,24 +54,14 @@ def lifecycle_claims(groups: Groups) -> list[Verdict]:
     found = []
     for group in groups.values():
         found += [
-            _driven_before(group), _driven_at(group), _flips_with_the_window(group),
-            _flips_with_generalisation(group), _shuffled(group), _dominated_before(group),
-            _opposed(group), _lasting(group), _trapezoid(group), alarm_claim(group),
+            _driven_before(group), _driven_at(group), first_flip_with_window(group),
+            first_flip_with_generalising(group), any_flip(group), *new_words(group),
+            _shuffled(group), _dominated_before(group), _opposed(group),
+            _lasting(group, _common_decay(groups)), _trapezoid(group), alarm_claim(group),
         ]  # fmt: skip
         if DENSE in group.rows:
             found.append(_dense(group))
     return found
-
-
-def window_end(group: EdgeGroup, split: UpdateDecomposition, condition: str = DECAY) -> int:
-    """Step at which the first displacement has left the window: (W + 1) · cadence."""
-    return (split.window + 1) * split.stride * group.regime.cadence(condition)
-
-
-def flips(group: EdgeGroup, split: UpdateDecomposition, condition: str = DECAY) -> list[float]:
-    """Steps of the flip, one a seed; NaN where there is none."""
-    width = group.regime.cadence(condition)
-    return [flip_step(row, split, width) for row in group.rows[condition].values()]
 
 
 def _driven_before(group: EdgeGroup) -> Verdict:
@@ -96,46 +93,6 @@ def _share(group: EdgeGroup, phase: str, claim: str, **threshold: float) -> Verd
     return Verdict(title, said, words, decide(mean, **threshold), rule)
 
 
-def _flips_with_the_window(group: EdgeGroup) -> Verdict:
-    claim = f"{group.name}: The flip comes when the first displacement leaves the window"
-    rule = (
-        "First full window whose gradient share is below one half after one above; (W + 1) × "
-        "cadence for five windows and cadences. Holds if 80 % of the flips lie within one "
-        "cadence of it, fails if fewer than 20 % do."
-    )
-    pairs = [(s, f) for s in SPLITS for f in flips(group, s) if isfinite(f)]
-    if not pairs:
-        return Verdict(claim, "not questioned", NOT_RUN, "undecided", rule)
-    near = [abs(f - window_end(group, s)) <= s.stride * group.regime.record_every for s, f in pairs]
-    share = float(np.mean(near))
-    words = f"{sum(near)} of {len(near)} flips; " + "; ".join(
-        f"W = {s.window}, {s.stride * group.regime.record_every} steps: "
-        f"{_range(flips(group, s))} against {window_end(group, s)}"
-        for s in SPLITS
-    )
-    status = "holds" if share >= 0.8 else "fails" if share < 0.2 else "undecided"
-    return Verdict(claim, "not questioned", words, status, rule)
-
-
-def _flips_with_generalisation(group: EdgeGroup) -> Verdict:
-    claim = f"{group.name}: The flip comes when a run generalises"
-    rule = (
-        "Flip minus first record at the accuracy that counts, runs that have both. Holds if "
-        "every run is within one cadence, fails if most are not."
-    )
-    grokked, flipped = list(group.grok_steps().values()), flips(group, SPLIT)
-    apart = [f - g for f, g in zip(flipped, grokked) if g is not None and isfinite(f)]
-    if not apart:
-        return Verdict(claim, "at grokking", _neither(group, grokked), "undecided", rule)
-    near = [abs(d) <= group.regime.record_every for d in apart]
-    words = (
-        f"flips {_range(flipped)}, generalising {_range([_nan(g) for g in grokked])}: apart by "
-        f"{short(mean_of(apart))}; {sum(near)} of {len(near)} within one cadence"
-    )
-    status = "holds" if all(near) else "fails" if sum(near) * 2 < len(near) else "undecided"
-    return Verdict(claim, "at grokking", words, status, rule)
-
-
 def _shuffled(group: EdgeGroup) -> Verdict:
     claim = f"{group.name}: Runs that cannot generalise do not flip"
     rule = (
@@ -149,7 +106,8 @@ def _shuffled(group: EdgeGroup) -> Verdict:
     there = [f for f in found if isfinite(f)]
     cosines = mean_of(_alignment(row, f) for row, f in zip(rows, found))
     words = (
-        f"{len(there)} of {len(rows)} flip, at {_range(there)}; alignment {share_words(cosines)}"
+        f"{len(there)} of {len(rows)} flip, at {step_range(there)}; alignment "
+        f"{share_words(cosines)}"
     )
     status = "holds" if not there else "fails" if len(there) == len(rows) else "undecided"
     return Verdict(claim, "aligned if and only if grokking", words, status, rule)
@@ -176,7 +134,7 @@ def _dense(group: EdgeGroup) -> Verdict:
     if mean is None:
         return Verdict(claim, "one cadence a table", NOT_RUN, "undecided", rule)
     words = (
-        f"{_range(list(dense.values()))} against {_range(list(plain.values()))}; ratio "
+        f"{step_range(list(dense.values()))} against {step_range(list(plain.values()))}; ratio "
         f"{short(mean)}; the window ends at {window_end(group, SPLIT, DENSE)} and "
         f"{window_end(group, SPLIT)}"
     )
@@ -226,24 +184,51 @@ def _opposed(group: EdgeGroup) -> Verdict:
     return Verdict(claim, "aligned along v₁", words, decide(mean, above=0.0), rule)
 
 
-def _lasting(group: EdgeGroup) -> Verdict:
+def _common_decay(groups: Groups) -> float:
+    """Largest lr · step that runs of every task that was run reach."""
+    return min((g.regime.lr * g.regime.steps for g in groups.values() if g.known()), default=nan)
+
+
+def _lasting(group: EdgeGroup, common: float) -> Verdict:
     claim = f"{group.name}: After generalising, decay drives the edge for good"
     rule = (
         "Share of the windows, once the edge has flipped and the run has generalised, in which the "
-        "gradient's share is below one half. Holds if the 95 % interval over seeds is above one "
-        "half, fails if below."
+        "gradient's share is below one half, and the mean gradient's share in the last tenth of "
+        "the run. Holds if the 95 % interval over seeds of the first is above one half and that of "
+        "the second below, fails if either is on the other side. Tasks end after different "
+        f"amounts of decay, so the first is given up to lr × step = {common:.2g} too."
     )
+    shares = {end: _decay_driven(group, end) for end in (np.inf, common)}
+    last = mean_of((_last_tenth(row) for row in group.rows[DECAY].values()), 0.0, 1.0)
+    said = "a compression phase; 99.5 % gradient at Dyck step 1500 in the notes"
+    whole, equal = shares[np.inf], shares[common]
+    if whole is None or last is None:
+        return Verdict(claim, said, NOT_RUN, "undecided", rule)
+    words = (
+        f"{share_words(whole)}, up to {common:.2g} {share_words(equal) if equal else '–'}; "
+        f"gradient's share in the last tenth {share_words(last)}"
+    )
+    both = {decide(whole, above=0.5), decide(last, below=0.5)}
+    status = "fails" if "fails" in both else "holds" if both == {"holds"} else "undecided"
+    return Verdict(claim, said, words, status, rule)
+
+
+def _decay_driven(group: EdgeGroup, end: float) -> Interval | None:
+    """Share of the windows after flip and generalising that decay drives, up to lr · step."""
     shares, grokked = [], group.grok_steps().values()
     for row, flip, grok in zip(group.rows[DECAY].values(), flips(group, SPLIT), grokked):
         steps, values = finite_curve(row, GRADIENT_SHARE)
         start = float(np.maximum(flip, nan if grok is None else grok))
-        after = values[steps >= start] if isfinite(start) else np.zeros(0)
+        # Steps are whole and rates are not: half a step of room.
+        counted = (steps >= start) & (group.regime.lr * (steps - 0.5) <= end)
+        after = values[counted] if isfinite(start) else np.zeros(0)
         shares.append(float(np.mean(after < 0.5)) if after.size else nan)
-    mean = mean_of(shares, 0.0, 1.0)
-    said = "a compression phase; 99.5 % gradient at Dyck step 1500 in the notes"
-    if mean is None:
-        return Verdict(claim, said, NOT_RUN, "undecided", rule)
-    return Verdict(claim, said, share_words(mean), decide(mean, above=0.5), rule)
+    return mean_of(shares, 0.0, 1.0)
+
+
+def _last_tenth(row: Row) -> float:
+    steps, values = finite_curve(row, GRADIENT_SHARE)
+    return float(values[steps >= 0.9 * steps[-1]].mean()) if steps.size else nan
 
 
 def _trapezoid(group: EdgeGroup) -> Verdict:
@@ -262,22 +247,3 @@ def _trapezoid(group: EdgeGroup) -> Verdict:
     if mean is None:
         return Verdict(claim, "assumed", NOT_RUN, "undecided", rule)
     return Verdict(claim, "assumed", share_words(mean), decide(mean, below=0.1), rule)
-
-
-def _neither(group: EdgeGroup, grokked: list[int | None]) -> str:
-    if not group.known():
-        return NOT_RUN
-    return f"{sum(g is not None for g in grokked)} of {len(grokked)} generalise"
-
-
-def _nan(step: int | None) -> float:
-    return nan if step is None else float(step)
-
-
-def _range(steps: list[float]) -> str:
-    """Least and largest of the finite steps."""
-    there = sorted(s for s in steps if isfinite(s))
-    if not there:
-        return "never"
-    ends = f"{there[0]:.0f}" if there[0] == there[-1] else f"{there[0]:.0f} to {there[-1]:.0f}"
-    return ends if len(there) == len(steps) else f"{ends} ({len(there)} of {len(steps)})"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from spectraledge.experiments.row_values import share_words
 from spectraledge.experiments.spectral_edge.edge_alarms import alarm_section
-from spectraledge.experiments.spectral_edge.edge_regimes import DECAY
 from spectraledge.experiments.spectral_edge.edge_runs import (
     SPLIT,
-    SPLITS,
     EdgeGroup,
     curve_name,
 )
 from spectraledge.experiments.spectral_edge.edge_study import Groups, drawn
-from spectraledge.experiments.spectral_edge.lifecycle_claims import (
-    GRADIENT_SHARE,
-    flips,
-    window_end,
-)
+from spectraledge.experiments.spectral_edge.flip_claims import window_end
+from spectraledge.experiments.spectral_edge.lifecycle_claims import GRADIENT_SHARE
+from spectraledge.experiments.spectral_edge.lifecycle_timing import timing_section
 from spectraledge.report import Figure, Reference, Section, Table
 
 __all__ = ["lifecycle_sections"]
@@ -28,7 +24,7 @@ SHARE = (-0.03, 1.03)
 def lifecycle_sections(groups: Groups) -> list[Section]:
     """One section a task, and the windows."""
     tasks = [_task_section(group) for group in groups.values()]
-    return [*tasks, _window_section(groups), alarm_section(groups)]
+    return [*tasks, timing_section(groups), alarm_section(groups)]
 
 
 def _task_section(group: EdgeGroup) -> Section:
@@ -83,28 +79,3 @@ def _phase_table(group: EdgeGroup) -> list[Table]:
         "takes the last interval alone, the others the whole window, under one name."
     )
     return [Table(("phase", *names), rows, caption)]
-
-
-def _window_section(groups: Groups) -> Section:
-    columns = ("task and window", "(W + 1) × cadence", "flip, each seed", "generalises, each seed")
-    rows = [
-        (
-            f"{group.name}, W = {split.window}, {split.stride * group.regime.record_every} steps",
-            str(window_end(group, split)),
-            ", ".join(short_step(step) for step in flips(group, split)) or "–",
-            ", ".join("–" if g is None else str(g) for g in group.grok_steps(DECAY).values())
-            or "–",
-        )
-        for group in groups.values()
-        for split in SPLITS
-    ]
-    text = (
-        "The same runs, looked at through other windows. If the flip belonged to training, it "
-        "would not move."
-    )
-    return Section("Windows and cadences", text, [Table(columns, rows)])
-
-
-def short_step(step: float) -> str:
-    """A step, or a dash for none."""
-    return "–" if step != step else f"{step:.0f}"

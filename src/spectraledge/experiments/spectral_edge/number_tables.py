@@ -27,13 +27,14 @@ Subject = tuple[str, tuple[PublishedNumber, ...], EdgeGroup]
 
 
 def number_tables(known: Known) -> dict[str, list[tuple[str, ...]]]:
-    """Every published number that is known of our runs.
+    """Every published number beside ours, also those that no run of ours holds.
 
     Args:
         known: Rows.
 
     Returns:
-        Lines under `COLUMNS` by the subject of the table.
+        Lines under `COLUMNS` by the subject of the table. The reduced SCAN has those alone that
+        its runs hold, since its numbers stand under the published size too.
     """
     tables = {
         subject: number_rows(

@@ -18,11 +18,13 @@ from spectraledge.experiments.spectral_edge.dyck_probes import (
     probe_curve,
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, NO_DECAY
-from spectraledge.experiments.spectral_edge.published_numbers import PublishedNumber, at
+from spectraledge.experiments.spectral_edge.published_numbers import Kind, PublishedNumber, at
 
 __all__ = ["LAST", "PROBE_NUMBERS"]
 
 LAST, LATE = "blocks.1", 5000
+# The step of what the paper calls early, layer by layer, is not known; this is its first phase.
+EARLY = 200
 
 
 def _probe(reader: str, module: str = LAST) -> str:
@@ -30,9 +32,16 @@ def _probe(reader: str, module: str = LAST) -> str:
 
 
 def _number(
-    quantity: str, value: float, name: str, step: int, condition: str = DECAY, seeds: int = 1
+    quantity: str,
+    value: float,
+    name: str,
+    step: int,
+    condition: str = DECAY,
+    seeds: int = 1,
+    kind: Kind = "plain",
 ) -> PublishedNumber:
-    return PublishedNumber(f"{quantity}, step {step}", value, at(name, step), condition, seeds)
+    words = f"{quantity}, step {step}"
+    return PublishedNumber(words, value, at(name, step), condition, seeds, kind=kind)
 
 
 def _probes() -> list[PublishedNumber]:
@@ -54,33 +63,47 @@ def _probes() -> list[PublishedNumber]:
             for reader, values in several.items()
             for step, value in zip((500, 3900), values)
         ),
+        _number(
+            "Published linear probe (no step is given)", 0.94, _probe("linear"), 3900, NO_DECAY
+        ),
     ]
 
 
 def _layers() -> list[PublishedNumber]:
-    """Embedding and both layers, late."""
+    """Embedding and both layers, early and late."""
     names = {
         "embedding": probe_curve(EMBEDDING_PROBE, "published_score", EMBEDDED, "linear"),
         "layer 0": _probe("linear", "blocks.0"),
         "layer 1": _probe("linear"),
     }
-    values = {DECAY: (0.243, 0.832, 0.718), NO_DECAY: (0.254, 0.908, 0.941)}
+    values = {
+        (EARLY, DECAY): (0.247, 0.899, 0.956), (LATE, DECAY): (0.243, 0.832, 0.718),
+        (EARLY, NO_DECAY): (0.269, 0.886, 0.932), (LATE, NO_DECAY): (0.254, 0.908, 0.941),
+    }  # fmt: skip
+    early = {EARLY: " (early, no step is given)", LATE: ""}
     return [
-        _number(f"Published linear probe, layer by layer: {words}", value, name, LATE, condition)
-        for condition, own in values.items()
+        _number(
+            f"Published linear probe, layer by layer: {words}{early[step]}", value, name, step,
+            condition,
+        )
+        for (step, condition), own in values.items()
         for (words, name), value in zip(names.items(), own)
-    ]
+    ]  # fmt: skip
 
 
 def _waves() -> list[PublishedNumber]:
-    """Shares of one and three frequencies over positions."""
+    """Which frequency over positions is largest, and the shares of one and three."""
     lines = (
-        ("embedding", EMBEDDING_POSITIONS, EMBEDDED, DECAY, (0.274, 0.459)),
-        ("layer 0", POSITIONS, "blocks.0", DECAY, (0.315, 0.624)),
-        ("layer 1", POSITIONS, LAST, DECAY, (0.281, 0.541)),
-        ("layer 1", POSITIONS, LAST, NO_DECAY, (0.771, 0.917)),
+        ("embedding", EMBEDDING_POSITIONS, EMBEDDED, DECAY, (12, 0.274, 0.459)),
+        ("layer 0", POSITIONS, "blocks.0", DECAY, (0, 0.315, 0.624)),
+        ("layer 1", POSITIONS, LAST, DECAY, (12, 0.281, 0.541)),
+        ("layer 1", POSITIONS, LAST, NO_DECAY, (0, 0.771, 0.917)),
     )
-    outputs = {"largest_share": "largest share", "largest_three_share": "largest three"}
+    outputs = {
+        "largest_frequency": "largest frequency",
+        "largest_share": "largest share",
+        "largest_three_share": "largest three",
+    }
     return [
         _number(
             f"Positional Fourier, {words}, {where}", value,
@@ -93,15 +116,19 @@ def _waves() -> list[PublishedNumber]:
 
 def _composition() -> list[PublishedNumber]:
     """Depth from the input alone, and what else the last layer says."""
-    inputs = {"token": 0.093, "position": 0.025, "token and position": 0.168, "with crosses": 1.0}
+    inputs = {
+        "token": (0.093, 0.081), "position": (0.025, 0.030),
+        "token and position": (0.168, 0.167), "with crosses": (1.0, 1.0),
+    }  # fmt: skip
     last = {"representation to count": (0.697, 0.931), "representation to token": (0.295, 0.992)}
     return [
         *(
             _number(
                 f"Depth from {reading.replace('with', 'both with')}", value,
-                probe_curve(COMPOSITION, "published_score", reading), LATE,
+                probe_curve(COMPOSITION, "published_score", reading), LATE, condition,
             )
-            for reading, value in inputs.items()
+            for reading, values in inputs.items()
+            for condition, value in zip((DECAY, NO_DECAY), values)
         ),
         *(
             _number(
@@ -115,18 +142,19 @@ def _composition() -> list[PublishedNumber]:
 
 
 def _geometry() -> list[PublishedNumber]:
-    lines = (
-        ("class_score", "R² on the rows fitted", (0.714, 0.946)),
-        ("class_share", "share of the first component", (0.344, 0.811)),
-        ("class_distance", "distance of neighbouring depths", (0.21, 30.95)),
+    lines: tuple[tuple[str, str, tuple[float, float], Kind], ...] = (
+        ("class_score", "R² on the rows fitted", (0.714, 0.946), "plain"),
+        ("class_share", "share of the first component", (0.344, 0.811), "plain"),
+        ("class_distance", "distance of neighbouring depths", (0.21, 30.95), "positive"),
     )
     return [
         _number(
-            f"Geometry of depth, {words}", value, probe_curve(COMPOSITION, output), LATE, condition
+            f"Geometry of depth, {words}", value, probe_curve(COMPOSITION, output), LATE, condition,
+            kind=kind,
         )
-        for output, words, values in lines
+        for output, words, values, kind in lines
         for condition, value in zip((DECAY, NO_DECAY), values)
-    ]
+    ]  # fmt: skip
 
 
 PROBE_NUMBERS: tuple[PublishedNumber, ...] = (

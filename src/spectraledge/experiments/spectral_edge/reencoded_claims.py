@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import nan
 
 from spectraledge.experiments.row_values import mean_of, share_words, short, value_at
 from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.dyck_probes import (
     ATTENTION,
-    COMPOSITION,
     PROBE,
-    RESPONSE,
     probe_curve,
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, NO_DECAY
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import over_seeds
+from spectraledge.experiments.spectral_edge.reencoded_content import by_condition, content_claims
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
 
-__all__ = ["last_block", "probed", "reencoded_claims", "relative_entropy"]
+__all__ = ["last_block", "probed", "readout", "reencoded_claims", "relative_entropy"]
 
 HEADS = ("0", "1", "2", "3")
-# Those of the functional R² are one snapshot later than those of the ablations.
-RESPONSE_STEPS = {"pre": 300, "at": 600, "late": 4000}
 
 
 def last_block(group: EdgeGroup) -> str:
@@ -36,6 +32,11 @@ def last_block(group: EdgeGroup) -> str:
 def probed(group: EdgeGroup, output: str, reader: str) -> str:
     """Curve of a probe of the last block."""
     return probe_curve(PROBE, output, last_block(group), reader)
+
+
+def readout(output: str) -> str:
+    """Curve of what the network's own output says of depth: ``score`` or ``accuracy``."""
+    return probe_curve(PROBE, f"readout_{output}")
 
 
 def relative_entropy(row: Row, step: float, layers: int) -> float:
@@ -58,11 +59,9 @@ def reencoded_claims(group: EdgeGroup) -> list[Verdict]:
     return [
         _linear_falls(group, at, late), _nonlinear_stays(group, late), _scale_free(group, late),
         _smaller(group, at, late), _memorised(group, late), _quadratic(group, late),
-        _even_attention(group, late), _not_attention_without(group, late),
-        _functional(group, RESPONSE_STEPS["late"]), _random_functional(group, late),
-        _depth_waves(group, at),
-        _selective(group, late), _composed(group, late), _compact(group, late),
-        _relatively_compact(group, late),
+        *(_selective(group, late, reader) for reader in ("linear", "quadratic", "mlp")),
+        _own_reading(group, late), _even_attention(group, late),
+        _not_attention_without(group, late), *content_claims(group),
     ]  # fmt: skip
 
 
@@ -98,7 +97,9 @@ def _scale_free(group: EdgeGroup, late: int) -> Verdict:
     return over_seeds(
         "What is lost to the linear probe is linear no more", "nonlinear re-encoding", mean,
         "Test R² of the scale-free linear probe, last block.",
-        words=f"scale-free linear probe {share_words(mean)}", below=0.97,
+        words=f"scale-free linear probe {share_words(mean)}; the network's own output "
+        f"{share_words(group.at(readout('score'), late))}",
+        below=0.97,
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def _smaller(group: EdgeGroup, at: int, late: int) -> Verdict:
 
 def _memorised(group: EdgeGroup, late: int) -> Verdict:
     free = probed(group, "score", "linear")
-    mean = _by_condition(group, free, late)
+    mean = by_condition(group, free, late)
     words = (
         f"with decay {share_words(group.at(free, late))}, without "
         f"{share_words(group.at(free, late, NO_DECAY))}"
@@ -130,11 +131,16 @@ def _memorised(group: EdgeGroup, late: int) -> Verdict:
 
 def _quadratic(group: EdgeGroup, late: int) -> Verdict:
     mean = group.at(probed(group, "score", "quadratic"), late)
-    published = group.at(probed(group, "published_score", "quadratic"), late)
+    published, untrained = (
+        group.at(probed(group, output, "quadratic"), late)
+        for output in ("published_score", "untrained")
+    )
     return over_seeds(
         "A quadratic probe fails too", "0.591 (seed 42)", mean,
         "Test R² of the scale-free quadratic probe, last block.",
-        words=f"published {share_words(published)}, scale-free {share_words(mean)}", below=0.97,
+        words=f"published {share_words(published)}, scale-free {share_words(mean)}; untrained "
+        f"network {share_words(untrained)}",
+        below=0.97,
     )  # fmt: skip
 
 
@@ -162,127 +168,35 @@ def _not_attention_without(group: EdgeGroup, late: int) -> Verdict:
     )  # fmt: skip
 
 
-def _response(group: EdgeGroup, step: int, output: str, direction: str) -> Interval | None:
-    return group.at(probe_curve(RESPONSE, output, direction), step)
-
-
-def _functional(group: EdgeGroup, late: int) -> Verdict:
-    mean = _response(group, late, "published_score", "v1")
-    phases = ", ".join(
-        f"{phase} {share_words(_response(group, step, 'published_score', 'v1'))}"
-        for phase, step in RESPONSE_STEPS.items()
-    )
-    return over_seeds(
-        "Moving along v₁ changes what is said about depth", "R² pre 0.61, at 0.46, late 0.80", mean,
-        "Test R² of published ridge from the response of the representation to depth.",
-        words=phases, above=0.5,
-    )  # fmt: skip
-
-
-def _random_functional(group: EdgeGroup, late: int) -> Verdict:
-    apart = mean_of(
-        value_at(row, probe_curve(RESPONSE, "score", "v1"), late)
-        - value_at(row, probe_curve(RESPONSE, "score", "random"), late)
-        for row in group.rows[DECAY].values()
-    )
-    own, random = (_response(group, late, "score", name) for name in ("v1", "random"))
-    return over_seeds(
-        "The response along v₁ says more of depth than that along a random direction",
-        "not tested", apart, "Scale-free R² along v₁ minus along a random direction.",
-        words=f"v₁ {share_words(own)}, random {share_words(random)}", above=0.05,
-    )  # fmt: skip
-
-
-def _depth_waves(group: EdgeGroup, at: int) -> Verdict:
-    names: Callable[[str], str] = lambda d: probe_curve(RESPONSE, "elevation", d)  # noqa: E731
-    ratio = geometric_interval([
-        (seed, value_at(row, names("v1"), at) / value_at(row, names("random"), at))
-        for seed, row in group.rows[DECAY].items()
-    ])  # fmt: skip
-    own, random, weights = (group.at(names(d), at) for d in ("v1", "random", "weights"))
-    return over_seeds(
-        "The response along v₁ is one wave over depth", "4.1 ± 0.7 times (5.2 for seed 42)", ratio,
-        f"Elevation of the largest frequency at step {at}, v₁ over a random direction.",
-        words=f"v₁ {short(own)}, random {short(random)}, weights {short(weights)}", above=1.5,
-    )  # fmt: skip
-
-
-def _selective(group: EdgeGroup, late: int) -> Verdict:
+def _selective(group: EdgeGroup, late: int, reader: str) -> Verdict:
     gain = mean_of(
-        value_at(row, probed(group, "score", "linear"), late)
-        - value_at(row, probed(group, "untrained", "linear"), late)
+        value_at(row, probed(group, "score", reader), late)
+        - value_at(row, probed(group, "untrained", reader), late)
         for row in group.rows[DECAY].values()
     )
     own, before, shuffled, one = (
-        group.at(probed(group, output, "linear"), late)
+        group.at(probed(group, output, reader), late)
         for output in ("score", "untrained", "shuffled", "random_direction")
     )
     return over_seeds(
-        "Training makes depth readable", "no control", gain,
-        "Scale-free linear R² late minus that of the untrained network.",
+        f"Training makes depth readable to the {reader} probe", "no control", gain,
+        f"Scale-free {reader} R² late minus that of the untrained network.",
         words=f"{share_words(own)}; untrained {share_words(before)}, shuffled labels "
         f"{share_words(shuffled)}, one random direction {share_words(one)}",
         above=0.02,
     )  # fmt: skip
 
 
-def _composed(group: EdgeGroup, late: int) -> Verdict:
-    def score(reading: str, condition: str = DECAY) -> str:
-        name = probe_curve(COMPOSITION, "published_score", reading)
-        return share_words(group.at(name, late, condition))
-
-    sign = "representation to token"
-    apart = _by_condition(group, probe_curve(COMPOSITION, "score", sign), late)
-    return over_seeds(
-        "With decay the last layer forgets which bracket was read",
-        "R² 0.295 with decay, 0.992 without (published probe); inputs alone 0.09 (token), 0.03 "
-        "(position), 0.17 (both), 1.000 with crossed features, which contain the depth",
-        apart,
-        "Scale-free R² of the sign of the token with decay minus without, by seed.",
-        words=f"published probe {score(sign)} with decay, {score(sign, NO_DECAY)} without; inputs "
-        f"alone {score('token')}, {score('position')}, {score('token and position')}, "
-        f"{score('with crosses')}; scale-free difference {share_words(apart)}",
-        below=-0.05,
+def _own_reading(group: EdgeGroup, late: int) -> Verdict:
+    (own, right), (other, others_right) = (
+        [group.at(readout(output), late, condition) for output in ("score", "accuracy")]
+        for condition in (DECAY, NO_DECAY)
     )
-
-
-def _compact(group: EdgeGroup, late: int) -> Verdict:
-    return _distances(
-        group, late, "class_distance", "With decay classes of depth lie closer together",
-        "0.21 against 30.95: 150 times", "Distance between means of neighbouring depths",
-    )  # fmt: skip
-
-
-def _relatively_compact(group: EdgeGroup, late: int) -> Verdict:
-    return _distances(
-        group, late, "relative_distance", "… also relative to the spread of the representation",
-        "not measured", "The same distance over the spread of the representation",
-    )  # fmt: skip
-
-
-def _distances(
-    group: EdgeGroup, late: int, output: str, claim: str, paper: str, what: str
-) -> Verdict:
-    name = probe_curve(COMPOSITION, output)
-    rows, others = group.rows[DECAY], group.rows[NO_DECAY]
-    ratio = geometric_interval([
-        (seed, value_at(others[seed], name, late) / value_at(rows[seed], name, late))
-        for seed in rows
-        if seed in others
-    ])  # fmt: skip
-    own, other = group.at(name, late), group.at(name, late, NO_DECAY)
     return over_seeds(
-        claim, paper, ratio,
-        f"{what} without decay over that with, geometric mean over seeds.",
-        words=f"{short(own)} with, {short(other)} without: {short(ratio)} times", above=1.5,
+        "The network itself tells depth better with decay than without", "not measured",
+        by_condition(group, readout("score"), late),
+        "R² of the depth that its output expects, with decay minus without, by seed.",
+        words=f"R² {share_words(own)} with, {share_words(other)} without; tokens right "
+        f"{share_words(right)} and {share_words(others_right)}",
+        above=0.0,
     )  # fmt: skip
-
-
-def _by_condition(group: EdgeGroup, name: str, late: int) -> Interval | None:
-    """A curve with decay minus without, by seed."""
-    rows, others = group.rows[DECAY], group.rows[NO_DECAY]
-    return mean_of(
-        value_at(rows[seed], name, late) - value_at(others[seed], name, late)
-        for seed in rows
-        if seed in others
-    )

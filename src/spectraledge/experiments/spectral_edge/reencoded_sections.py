@@ -16,7 +16,11 @@ from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
 from spectraledge.experiments.spectral_edge.probe_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
-from spectraledge.experiments.spectral_edge.reencoded_claims import last_block, probed
+from spectraledge.experiments.spectral_edge.reencoded_claims import (
+    last_block,
+    probed,
+    readout,
+)
 from spectraledge.instruments.depth_composition import READINGS
 from spectraledge.report import Reference, Section, Table
 
@@ -50,6 +54,7 @@ def _probe_section(group: EdgeGroup) -> Section:
             group, probe_curve(PROBE, "spread", last_block(group)), "Spread of the features", "",
             log=True,
         ),
+        *drawn(group, readout("score"), "Depth that the output expects", "R²", shown=SHARE),
     ]  # fmt: skip
     rows = [
         _probe_row(group, condition, reader, step)
@@ -59,7 +64,8 @@ def _probe_section(group: EdgeGroup) -> Section:
         for step in group.regime.functional_steps.values()
     ]
     columns = ("last block", "published", "scale-free", "untrained", "shuffled labels")
-    return Section("Probes of depth", "", [*figures, Table(columns, rows, "Test R².")])
+    table = Table(columns, rows, "Test R².")
+    return Section("Probes of depth", "", [*figures, table, _readout_table(group)])
 
 
 def _probe_row(group: EdgeGroup, condition: str, reader: str, step: int) -> tuple[str, ...]:
@@ -71,6 +77,25 @@ def _probe_row(group: EdgeGroup, condition: str, reader: str, step: int) -> tupl
             for output in ("published_score", "score", "untrained", "shuffled")
         ),
     )
+
+
+def _readout_table(group: EdgeGroup) -> Table:
+    """What the network itself says of depth, beside which a probe is more or less."""
+    outputs = ("score", "accuracy")
+    rows = [
+        (f"{condition}, {group.when([readout('score')], step, condition)}", *(
+            share_words(group.at(readout(output), at, condition))
+            for at in (step, 0)
+            for output in outputs
+        ))
+        for condition, known in group.rows.items()
+        if known
+        for step in group.regime.functional_steps.values()
+    ]  # fmt: skip
+    columns = ("the network's own output", "R²", "tokens right", "R², untrained",
+               "tokens right, untrained")  # fmt: skip
+    caption = "R² of the depth that the output expects, rows of the training set left out."
+    return Table(columns, rows, caption)
 
 
 def _attention_section(group: EdgeGroup) -> Section:

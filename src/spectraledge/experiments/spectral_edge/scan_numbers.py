@@ -6,7 +6,8 @@ numbers need not agree, but they have seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from types import MappingProxyType
 
@@ -28,16 +29,24 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 from spectraledge.experiments.spectral_edge.gap_numbers import (
     Until,
     fall,
+    falls_steadily,
+    generalises,
     grok_step,
+    largest,
     last,
+    mode,
     of_windows,
 )
 from spectraledge.experiments.spectral_edge.published_numbers import (
+    Kind,
     PublishedNumber,
     Read,
     at,
     at_end,
     mean_over_run,
+    not_measured,
+    sign_at,
+    whether,
 )
 
 __all__ = ["is_published_size", "scan_numbers"]
@@ -49,10 +58,16 @@ REDUCED_STEPS: Mapping[int, int] = MappingProxyType({
 })  # fmt: skip
 HEADS = 4
 BOTH = (DECAY, NO_DECAY)
+SEEDS = (42, 137, 2024)
+# The published windows of the last seed until generalising are closer than those of the others.
+CLOSER = {2024: " (published every 100 steps)"}
+Triple = tuple[float, float, float]
+# Steps of published runs: of the lifecycle, and of those without decay in the table of the gap.
+LENGTH, CONTROL_LENGTH = "15,000", "20,000"
 
 
 def scan_numbers(regime: EdgeRegime) -> tuple[PublishedNumber, ...]:
-    """Every number of the paper that runs of a regime have.
+    """Every number of the paper, also those that no run of the regime can hold.
 
     Args:
         regime: SCAN at the published size or reduced.
@@ -62,9 +77,11 @@ def scan_numbers(regime: EdgeRegime) -> tuple[PublishedNumber, ...]:
     """
     return (
         *_generalising(regime),
+        *_gaps_without(regime),
+        *_shares(regime),
         *_phases(regime),
         *_functional(regime),
-        *_rotations(),
+        *_rotations(regime),
         *_representations(regime),
     )
 
@@ -74,66 +91,126 @@ def is_published_size(regime: EdgeRegime) -> bool:
     return regime.record_every == PUBLISHED_CADENCE
 
 
-def _own_step(regime: EdgeRegime, published: int) -> int | None:
-    """Where a regime stands in the phase of a published step; None past its end."""
-    step = published if is_published_size(regime) else REDUCED_STEPS[published]
-    return step if step <= regime.steps else None
-
-
 def _at(
-    regime: EdgeRegime, quantity: str, values: Mapping[int, float], name: str
+    regime: EdgeRegime,
+    quantity: str,
+    values: Mapping[int, float],
+    read: Callable[[int], Read],
+    kind: Kind = "plain",
 ) -> Iterator[PublishedNumber]:
-    """A curve at published steps, or at those of the same phases."""
+    """A number at published steps, or at those of the same phases; none past the end of a run."""
     for published, value in values.items():
-        step = _own_step(regime, published)
-        if step is not None:
-            words = f"step {step}" + ("" if step == published else f" for {published}")
-            yield PublishedNumber(f"{quantity}, {words}", value, at(name, step), DECAY)
+        step = published if is_published_size(regime) else REDUCED_STEPS[published]
+        words = f"step {step}" + ("" if step == published else f" for {published}")
+        own = read(step) if step <= regime.steps else not_measured
+        yield PublishedNumber(f"{quantity}, {words}", value, own, DECAY, kind=kind)
+
+
+def _curve(name: str) -> Callable[[int], Read]:
+    return lambda step: at(name, step)
+
+
+def _by_seed(
+    quantity: str,
+    values: Triple,
+    read: Read,
+    condition: str,
+    kind: Kind = "positive",
+    notes: Mapping[int, str] = MappingProxyType({}),
+) -> Iterator[PublishedNumber]:
+    for seed, value in zip(SEEDS, values):
+        words = f"{quantity}, seed {seed}{notes.get(seed, '')}"
+        yield PublishedNumber(words, value, read, condition, seed=seed, kind=kind)
 
 
 def _generalising(regime: EdgeRegime) -> Iterator[PublishedNumber]:
+    """Step of generalising and the gap until then."""
     until = Until(EDGE, regime.record_every, regime.metric)
-    whole = Until(EDGE, regime.record_every, None)
-    lines: tuple[tuple[str, Read, str, tuple[float, ...]], ...] = (
-        ("Step of generalising", lambda row: grok_step(row, regime.metric), DECAY,
-         (3000, 4000, 2500)),
-        ("Fall of the gap, times", of_windows(until.gap, fall), DECAY, (49.9, 31.0, 49.5)),
-        ("Gap at generalising", of_windows(until.gap, last), DECAY, (0.555, 0.858, 0.166)),
-        ("Mean ratio at the gap until then", of_windows(until.ratio, np.nanmean), DECAY,
-         (4.81, 4.56, 6.39)),
-        ("Ratio at the gap then", of_windows(until.ratio, last), DECAY, (6.42, 4.95, 2.53)),
-        ("Fall of the gap over the run, times", of_windows(whole.gap, fall), NO_DECAY,
-         (5152, 2874, 4083)),
-        ("Gap at the end", of_windows(whole.gap, last), NO_DECAY, (3.7e-4, 6.2e-4, 4.6e-4)),
-        ("Mean ratio at the gap", of_windows(whole.ratio, np.nanmean), NO_DECAY,
-         (6.03, 7.18, 5.56)),
-        ("Ratio at the gap, end", of_windows(whole.ratio, last), NO_DECAY, (7.64, 6.32, 7.20)),
+    step = partial(grok_step, metric=regime.metric)
+    yield from _by_seed("Step of generalising", (3000, 4000, 2500), step, DECAY)
+    lines: tuple[tuple[str, Read, Triple, Kind], ...] = (
+        ("Largest gap until generalising", of_windows(until.gap, largest), (27.7, 26.6, 8.21),
+         "positive"),
+        ("Fall of the gap, times", of_windows(until.gap, fall), (49.9, 31.0, 49.5), "positive"),
+        ("Gap at generalising", of_windows(until.gap, last), (0.555, 0.858, 0.166), "positive"),
+        ("Gap falls with at most one rise", of_windows(until.gap, falls_steadily), (1, 1, 0),
+         "share"),
+        ("Mean ratio at the gap until then", of_windows(until.ratio, np.nanmean),
+         (4.81, 4.56, 6.39), "positive"),
+        ("Ratio at the gap then", of_windows(until.ratio, last), (6.42, 4.95, 2.53), "positive"),
     )  # fmt: skip
-    for quantity, read, condition, values in lines:
-        for seed, value in zip((42, 137, 2024), values):
-            yield PublishedNumber(f"{quantity}, seed {seed}", value, read, condition, seed=seed)
+    for quantity, read, values, kind in lines:
+        yield from _by_seed(quantity, values, read, DECAY, kind, CLOSER)
+
+
+def _gaps_without(regime: EdgeRegime) -> Iterator[PublishedNumber]:
+    whole = Until(EDGE, regime.record_every, None)
+    lines: tuple[tuple[str, Read, Triple], ...] = (
+        ("Largest gap", of_windows(whole.gap, largest), (1.90, 1.78, 1.86)),
+        ("Fall of the gap over the run, times", of_windows(whole.gap, fall), (5152, 2874, 4083)),
+        ("Gap at the end", of_windows(whole.gap, last), (3.7e-4, 6.2e-4, 4.6e-4)),
+        ("Mean ratio at the gap", of_windows(whole.ratio, np.nanmean), (6.03, 7.18, 5.56)),
+        ("Ratio at the gap, end", of_windows(whole.ratio, last), (7.64, 6.32, 7.20)),
+    )
+    for quantity, read, values in lines:
+        words = f"{quantity}, {_length(regime, CONTROL_LENGTH)}"
+        yield from _by_seed(words, values, read, NO_DECAY)
+
+
+def _shares(regime: EdgeRegime) -> Iterator[PublishedNumber]:
+    """How many of three runs generalise, and have a rank of 1 at the gap."""
+    rank = of_windows(Until(EDGE, regime.record_every, None).rank, mode)
+    lengths = {DECAY: "", NO_DECAY: f", {_length(regime, CONTROL_LENGTH)}"}
+    for (condition, length), share in zip(lengths.items(), (1, 0)):
+        lines: tuple[tuple[str, float, Read], ...] = (
+            ("Runs that generalise", share, lambda row: generalises(row, regime.metric)),
+            ("Runs whose rank at the gap is mostly 1", 1, whether(rank, lambda k: k == 1)),
+        )
+        for quantity, value, read in lines:
+            yield PublishedNumber(f"{quantity}{length}", value, read, condition, 3, kind="share")
+
+
+def _length(regime: EdgeRegime, published: str) -> str:
+    return f"{regime.steps} steps for {published}"
 
 
 def _phases(regime: EdgeRegime) -> Iterator[PublishedNumber]:
     share = curve_name(SPLIT, "energy_share", "gradient", "v1")
     shares = {1000: 0.887, 2500: 0.523, 5000: 0.002, 10_000: 0.021}
-    yield from _at(regime, "Gradient along v₁", shares, share)
+    yield from _at(regime, "Gradient along v₁", shares, _curve(share), "fraction")
+    # Published in words: aligned along v₁, opposing along v₃ and v₄.
+    for k, sign in ((1, 1), (3, -1), (4, -1)):
+        words = f"Sign of the alignment of gradient and decay along v{k}"
+        alignment = curve_name(SPLIT, "alignment", f"v{k}")
+        yield from _at(regime, words, {5000: sign}, partial(sign_at, alignment))
     gaps = {2500: 26.3, 5000: 1.9, 10_000: 0.6}
-    yield from _at(regime, "σ₂² − σ₃²", gaps, curve_name(EDGE, "gap23"))
+    yield from _at(regime, "σ₂² − σ₃²", gaps, _curve(curve_name(EDGE, "gap23")), "positive")
 
 
 def _functional(regime: EdgeRegime) -> Iterator[PublishedNumber]:
-    removed = curve_name(ABLATION, "accuracy_change", "edge")
-    yield from _at(regime, "Accuracy without the edge", {4500: -0.49}, removed)
-    yield PublishedNumber("Accuracy without the edge, end", -0.03, at_end(removed), NO_DECAY)
+    removed, random = (curve_name(ABLATION, "accuracy_change", d) for d in ("edge", "random"))
+    yield from _at(regime, "Accuracy without the edge", {4500: -0.49}, _curve(removed))
+    yield from _at(regime, "Accuracy without two random directions", {4500: 0.0}, _curve(random))
+    ratio = curve_name(ABLATION, "published_ratio")
+    many = "The edge costs over 10⁷ times that"
+    yield from _at(
+        regime, many, {4500: 1}, lambda step: whether(at(ratio, step), lambda v: v > 1e7), "share"
+    )
+    end = _end(regime)
+    yield PublishedNumber(f"Accuracy without the edge, {end}", -0.03, at_end(removed), NO_DECAY)
     curved = [curve_name(PUBLISHED_CURVES, "curvature", f"v{k}") for k in range(1, 5)]
-    yield from _at(regime, "Curvature along v₁", {4500: 0.001}, curved[0])
+    yield from _at(regime, "Curvature along v₁", {4500: 0.001}, _curve(curved[0]))
     yield PublishedNumber(
-        "Curvature of the bulk, largest, end", 1.83, _largest(map(at_end, curved[1:])), NO_DECAY
+        f"Curvature of the bulk, largest, {end}", 1.83, _largest(map(at_end, curved[1:])), NO_DECAY
     )
     response = curve_name(RESPONSE, "published_score", "v1")
     scores = {2500: 0.60, 5000: 0.12, 10_000: 0.04}
-    yield from _at(regime, "Functional R² of v₁, decoder", scores, response)
+    yield from _at(regime, "Functional R² of v₁, decoder", scores, _curve(response))
+
+
+def _end(regime: EdgeRegime) -> str:
+    """Of what the paper gives no step."""
+    return f"end of {regime.steps} steps"
 
 
 def _largest(reads: Iterable[Read]) -> Read:
@@ -141,12 +218,13 @@ def _largest(reads: Iterable[Read]) -> Read:
     return lambda row: max(read(row) for read in every)
 
 
-def _rotations() -> Iterator[PublishedNumber]:
+def _rotations(regime: EdgeRegime) -> Iterator[PublishedNumber]:
     angles = {DECAY: (7.7, 20.6, 43.0), NO_DECAY: (28.8, 50.8, 83.8)}
     for condition, own in angles.items():
         for k, value in enumerate(own, 1):
             read = mean_over_run(curve_name(EDGE, "rotation", f"v{k}"))
-            yield PublishedNumber(f"Mean rotation of v{k}, degrees", value, read, condition)
+            words = f"Mean rotation of v{k}, degrees, {_length(regime, LENGTH)}"
+            yield PublishedNumber(words, value, read, condition)
 
 
 def _representations(regime: EdgeRegime) -> Iterator[PublishedNumber]:
@@ -167,21 +245,27 @@ def _representations(regime: EdgeRegime) -> Iterator[PublishedNumber]:
     )  # fmt: skip
     for quantity, read, values in lines:
         for condition, value in zip(BOTH, values):
-            yield PublishedNumber(f"{quantity}, end", value, read, condition)
+            yield PublishedNumber(f"{quantity}, {_end(regime)}", value, read, condition)
 
 
 def _waves(encoder: str, decoder: str) -> Iterator[tuple[str, Read, tuple[float, float]]]:
-    shares = {
-        ("encoder", encoder): ((0.258, 0.217), (0.615, 0.591)),
-        ("decoder", decoder): ((0.192, 0.277), (0.501, 0.594)),
+    """Which frequency over positions is largest, and the shares of one and three."""
+    outputs = {
+        "largest_frequency": "largest frequency",
+        "largest_share": "largest share",
+        "largest_three_share": "largest three",
     }
-    for (stack, module), (one, three) in shares.items():
-        for output, words, values in (
-            ("largest_share", "largest share", one),
-            ("largest_three_share", "largest three", three),
-        ):
+    stacks = {
+        ("encoder", encoder): ((1, 0), (0.258, 0.217), (0.615, 0.591)),
+        ("decoder", decoder): ((0, 0), (0.192, 0.277), (0.501, 0.594)),
+    }
+    for (stack, module), published in stacks.items():
+        for (output, words), values in zip(outputs.items(), published):
             name = curve_name(POSITIONS, output, module)
             yield f"Positional Fourier, {words}, last layer of the {stack}", at_end(name), values
+    three = at_end(curve_name(POSITIONS, "largest_three_share", encoder))
+    words = "Positional Fourier, largest three, last layer of the encoder, in another note"
+    yield words, three, (0.567, 0.787)
 
 
 def _entropies(layers: int) -> Iterator[tuple[str, Read, tuple[float, float]]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from spectraledge.experiments.row_values import mean_of, short
-from spectraledge.experiments.spectral_edge.edge_class import edge_class, edge_numbers
+from spectraledge.experiments.spectral_edge.edge_class import run_class
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
     DYCK,
@@ -14,16 +15,18 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     NO_DECAY,
     SCAN,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import COORDINATE, EdgeGroup, curve_name
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import NOT_RUN, Groups, over_seeds
 from spectraledge.experiments.spectral_edge.gap_balance import (
     BALANCE_WORDS,
+    GAPS,
     balance_class,
     gap_series,
 )
+from spectraledge.experiments.spectral_edge.universality_coordinates import wave_claims
 from spectraledge.report import Verdict
 
-__all__ = ["classes_of", "universality_claims"]
+__all__ = ["universality_claims"]
 
 PAPER: Mapping[str, str] = {MODULAR: "functional", DYCK: "mixed", SCAN: "compression"}
 SAID: Mapping[str, str] = {
@@ -32,62 +35,79 @@ SAID: Mapping[str, str] = {
     SCAN: "compression (2 %, 8°, 0.04; one seed)",
 }
 FEWEST = 3
-SEEDS = f" Undecided with fewer than {FEWEST} seeds."
-RULE = (
-    "Class by the stated rule, each seed. Holds if every seed has the published class, fails if "
-    "fewer than half have."
+SEEDS = f" Undecided with fewer than {FEWEST} of them."
+PUBLISHED = (
+    "Holds if every seed that has a class has the published one, fails if fewer than half have."
+    + SEEDS
 )
+
+# A class, empty where it cannot be told, and its margin.
+Found = tuple[str, float]
 
 
 def universality_claims(groups: Groups) -> list[Verdict]:
-    """All verdicts."""
+    """All verdicts of the shared runs."""
     return [
         *(_class_of(group) for name, group in groups.items() if name in PAPER),
         *(_decided_by_decay(group) for group in groups.values()),
         *(_balance(group) for name, group in groups.items() if name in PAPER),
         *(_flow(group) for group in groups.values()),
-        *(_coordinate(group) for name, group in groups.items() if name == MODULAR),
+        *(claim for name, g in groups.items() if name == MODULAR for claim in wave_claims(g)),
     ]
 
 
-def classes_of(group: EdgeGroup, condition: str = DECAY) -> list[str]:
-    """Classes of the runs, empty strings where it cannot be told."""
-    return [edge_class(edge_numbers(row))[0] for row in group.rows[condition].values()]
+def _classes(group: EdgeGroup, condition: str = DECAY) -> dict[int, Found]:
+    return {seed: run_class(group, row)[1:] for seed, row in group.rows[condition].items()}
 
 
-def _words(classes: list[str]) -> str:
-    counts = Counter(name or "not told" for name in classes)
+def _words(found: Sequence[Found]) -> str:
+    counts = Counter(name or "not told" for name, _ in found)
     return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _margin_words(found: Sequence[Found]) -> str:
+    margins = [margin for name, margin in found if name]
+    return f", margins {min(margins):.2g} to {max(margins):.2g}" if margins else ""
 
 
 def _class_of(group: EdgeGroup) -> Verdict:
     claim = f"The edge of {group.name} is {PAPER[group.name]}"
-    return _is_published(group, claim, classes_of(group), RULE)
+    found = list(_classes(group).values())
+    return _is_published(group, claim, found, f"Class by the stated rule, each seed. {PUBLISHED}")
 
 
 def _balance(group: EdgeGroup) -> Verdict:
     claim = f"The edge of {group.name} is {PAPER[group.name]} by the balance of the gap flow"
-    found = [balance_class(row)[0] for row in group.rows[DECAY].values()]
-    rule = f"{BALANCE_WORDS} Holds if every seed has the published class, fails if fewer than half."
-    return _is_published(group, claim, found, rule)
-
-
-def _is_published(group: EdgeGroup, claim: str, found: list[str], rule: str) -> Verdict:
-    if not any(found):
+    rows = group.rows[DECAY].values()
+    explained = mean_of(gap_series(row, GAPS[0]).fitted() for row in rows)
+    rule = (
+        f"{BALANCE_WORDS} {PUBLISHED} Undecided unless the scaled terms explain more than nothing: "
+        "95 % interval over seeds above 0."
+    )
+    if explained is None:
         return Verdict(claim, SAID[group.name], NOT_RUN, "undecided", rule)
-    hits = sum(name == PAPER[group.name] for name in found)
-    status = "holds" if hits == len(found) else "fails" if 2 * hits < len(found) else "undecided"
-    return Verdict(claim, SAID[group.name], _words(found), _by_several(status, found), rule + SEEDS)
+    verdict = _is_published(group, claim, [balance_class(row) for row in rows], rule)
+    words = f"terms explain {short(explained)} of the changes; {verdict.observed}"
+    status = verdict.status if explained.lower > 0 else "undecided"
+    return replace(verdict, observed=words, status=status)
 
 
-def _by_several(status: str, found: Sequence[object]) -> str:
-    return status if len(found) >= FEWEST else "undecided"
+def _is_published(group: EdgeGroup, claim: str, found: list[Found], rule: str) -> Verdict:
+    told = [name for name, _ in found if name]
+    hits = sum(name == PAPER[group.name] for name in told)
+    status = "holds" if hits == len(told) else "fails" if 2 * hits < len(told) else "undecided"
+    words = _words(found) + _margin_words(found) if found else NOT_RUN
+    return Verdict(claim, SAID[group.name], words, _by_several(status, told), rule)
+
+
+def _by_several(status: str, told: Sequence[object]) -> str:
+    return status if len(told) >= FEWEST else "undecided"
 
 
 def _flow(group: EdgeGroup) -> Verdict:
     claim = f"{group.name}: The terms of the gap flow say whether the gap behind v₁ opens or closes"
     paper = "assumed; a fit of the authors on language models explains nothing"
-    series = [gap_series(row, "12") for row in group.rows[DECAY].values()]
+    series = [gap_series(row, GAPS[0]) for row in group.rows[DECAY].values()]
     agreement = mean_of([one.agreement() for one in series])
     fitted = mean_of([one.fitted() for one in series])
     words = agreement and f"signs agree by {short(agreement)} more than by chance"
@@ -102,32 +122,21 @@ def _flow(group: EdgeGroup) -> Verdict:
 
 def _decided_by_decay(group: EdgeGroup) -> Verdict:
     claim = f"{group.name}: The class does not hang on decay"
-    rule = "Holds if every seed has the same class with decay and without, fails if none has."
-    own, other = group.rows[DECAY], group.rows[NO_DECAY]
-    pairs = [
-        (edge_class(edge_numbers(own[seed]))[0], edge_class(edge_numbers(other[seed]))[0])
-        for seed in own
-        if seed in other
-    ]
-    told = [(a, b) for a, b in pairs if a and b]
-    if not told:
-        return Verdict(claim, "set by task and capacity", NOT_RUN, "undecided", rule)
-    same = sum(a == b for a, b in told)
-    words = f"without decay: {_words([b for _, b in told])}; {same} of {len(told)} the same"
-    status = "holds" if same == len(told) else "fails" if not same else "undecided"
-    decided = _by_several(status, told)
-    return Verdict(claim, "set by task and capacity", words, decided, rule + SEEDS)
-
-
-def _coordinate(group: EdgeGroup) -> Verdict:
-    late = group.regime.functional_steps["late"]
-    block = f"blocks.{getattr(group.regime.model, 'layers', 1) - 1}"
-    waves = group.at(curve_name(COORDINATE, "frequencies", block), late)
-    return over_seeds(
-        f"{group.name}: What the output reads is a few waves of the sum, found without knowing",
-        "not searched: the coordinate is given",
-        waves,
-        "Of 48 frequencies over the sum, how many hold 80 % of the energy of eight coordinates of "
-        f"the last block, step {late}.",
-        below=12.0,
+    rule = (
+        "Without decay no run can be compression, and mixed is what is left over: a seed says "
+        "something if it is functional with decay or without. Holds if every seed that does has "
+        f"the same class in both, fails if none has.{SEEDS}"
     )
+    own, other = _classes(group), _classes(group, NO_DECAY)
+    pairs = [(own[seed][0], other[seed][0]) for seed in own if seed in other]
+    if not pairs:
+        return Verdict(claim, "set by task and capacity", NOT_RUN, "undecided", rule)
+    telling = [a == b for a, b in pairs if a and b and "functional" in (a, b)]
+    status = "holds" if all(telling) else "fails" if not any(telling) else "undecided"
+    kept = f"{sum(telling)} of the {len(telling)} that are functional in either the same"
+    words = (
+        f"with decay {_words(list(own.values()))}; without {_words(list(other.values()))}; "
+        f"{kept if telling else 'none functional in either'}"
+    )
+    decided = _by_several(status, telling)
+    return Verdict(claim, "set by task and capacity", words, decided, rule)
