@@ -101,7 +101,12 @@ def number_tables(page: str) -> str:
     every = [row for rows in found["tables"].values() for row in rows]
     decided = [row for row in every if row[-1] in ("within", "outside")]
     within = sum(row[-1] == "within" for row in decided)
-    lines = [f"{within} of {len(decided)} that seeds of the same size decide lie within.", ""]
+    missing = sum(row[-1] == "not run" for row in every)
+    lines = [
+        f"{within} of {len(decided)} that seeds of the same size decide lie within; {missing} are "
+        "not run.",
+        "",
+    ]
     for subject, rows in found["tables"].items():
         lines += [
             f"### {subject[:1].upper()}{subject[1:]}",

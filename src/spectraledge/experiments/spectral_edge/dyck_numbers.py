@@ -27,7 +27,6 @@ from spectraledge.experiments.spectral_edge.published_numbers import (
     Read,
     at,
     mean_over_run,
-    not_measured,
     sign_at,
     whether,
 )
@@ -37,6 +36,7 @@ from spectraledge.experiments.spectral_edge.release_arms import (
 )
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION as RELEASE_ATTENTION
 from spectraledge.experiments.spectral_edge.release_runs import (
+    MLP_PROBE,
     NORM,
     final_accuracy,
     release_curve,
@@ -216,7 +216,12 @@ RELEASE_NUMBERS: tuple[PublishedNumber, ...] = tuple(
             lambda row: last_value(row, release_curve(NORM, "norm")),
             restarted(arm),
         ),
-        # Of the text: the published script of these runs computes none, nor do we.
-        PublishedNumber("MLP probe, of the text", 0.99, not_measured, restarted(arm)),
+        # Of the text: the published script of these runs computes none.
+        PublishedNumber(
+            "MLP probe, of the text",
+            0.99,
+            at(release_curve(MLP_PROBE, "published_score", LAST, "mlp"), 4000),
+            restarted(arm),
+        ),
     )
 )
