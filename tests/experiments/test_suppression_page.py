@@ -108,10 +108,11 @@ def test_nothing_known_is_a_page(tmp_path):
     write(page, tmp_path / "page.html")
 
 
-DOSE, SIZE, NEVER, LEARNING, SUPPRESSES, PROTOCOL = (
-    "The stronger", "At s = 0.75", "At s = 1 no run", "At s = 1 grokking", "It is the suppression",
+DOSE, NEVER, LEARNING, SUPPRESSES, PROTOCOL = (
+    "The stronger", "At s = 1 no run", "At s = 1 grokking", "It is the suppression",
     "On a basis from other batches",
 )  # fmt: skip
+SIZE = "At s = 0.75 it delays grokking by a fifth to a quarter, basis"
 RANDOM, INSIDE, SCALING, AFTER, BATCHES = (
     "A random basis", "Nor has", "A gradient of a quarter", "Suppression that Adam", "A basis from",
 )  # fmt: skip
@@ -145,6 +146,18 @@ def test_the_published_protocol_is_told_apart_as_the_other_one():
     assert told(demo(nothing))(PROTOCOL) == "undecided"
 
 
+def test_the_published_size_is_read_on_the_published_basis():
+    as_published = "At s = 0.75 it delays grokking by a fifth to a quarter, as published"
+
+    def by_850(arm, seed):
+        step, train = nothing(arm, seed)
+        return step + 850 * (arm == OTHER_BATCHES), train
+
+    assert told(demo(by_850))(as_published) == "holds"
+    assert told(demo(by_850))(SIZE) == "fails"
+    assert told(demo(nothing))(as_published) == "fails"
+
+
 def test_no_effect_is_no_support():
     found = told(demo(nothing))
     assert found(SIZE) == found(NEVER) == "fails"
@@ -172,7 +185,7 @@ CONTROL_CLAIMS = {
 
 
 def test_delay_is_that_planted():
-    words = demo(published).verdicts[1].observed
+    (words,) = (v.observed for v in demo(published).verdicts if v.claim.startswith(SIZE))
     # 800 planted; two times are each rounded up to 100 and scattered by 50.
     assert abs(float(words.split()[0]) - 800) < 100
 
