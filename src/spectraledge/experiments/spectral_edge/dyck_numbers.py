@@ -36,7 +36,6 @@ from spectraledge.experiments.spectral_edge.release_arms import (
 )
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION as RELEASE_ATTENTION
 from spectraledge.experiments.spectral_edge.release_runs import (
-    MLP_PROBE,
     NORM,
     final_accuracy,
     release_curve,
@@ -220,7 +219,7 @@ RELEASE_NUMBERS: tuple[PublishedNumber, ...] = tuple(
         PublishedNumber(
             "MLP probe, of the text",
             0.99,
-            at(release_curve(MLP_PROBE, "published_score", LAST, "mlp"), 4000),
+            at(release_curve(RELEASE_PROBE, "published_score", LAST, "mlp"), 4000),
             restarted(arm),
         ),
     )

@@ -28,7 +28,6 @@ from spectraledge.training import At, Every, RunSpec
 __all__ = [
     "ATTENTION",
     "INSTRUMENTS",
-    "MLP_PROBE",
     "NORM",
     "PROBE",
     "SPLIT",
@@ -42,17 +41,14 @@ __all__ = [
 ]
 
 SPLIT, ATTENTION = UpdateDecomposition(), AttentionStructure()
-PROBE, NORM = RepresentationProbe(readers=("linear",)), ParameterNorm()
-# An instrument of its own: the linear probe of runs that were measured before keeps its name.
-MLP_PROBE = RepresentationProbe(readers=("mlp",))
+PROBE, NORM = RepresentationProbe(readers=("linear", "mlp")), ParameterNorm()
 INSTRUMENTS: tuple[Measured, ...] = (
     (SPLIT, Every(1)),
     (NORM, Every(1)),
     (ATTENTION, Every(500)),
     (PROBE, At((1000, 2500, 4000))),
-    (MLP_PROBE, At((4000,))),
 )
-release_curve = CurveNames([SPLIT, NORM, ATTENTION, PROBE, MLP_PROBE])
+release_curve = CurveNames([SPLIT, NORM, ATTENTION, PROBE])
 START, STEPS = 1000, 4000
 LAST_RECORDS = 5
 
