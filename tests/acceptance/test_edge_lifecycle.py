@@ -17,7 +17,6 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     MODULAR,
     NO_DECAY,
     SHUFFLED,
-    edge_regimes,
 )
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
@@ -88,7 +87,8 @@ def test_modular_addition_flips_long_before_and_when_it_generalises():
             found = flip_steps(row, split, 100)
             assert found[0] < grokked - 1000
             near.append(np.abs(found - grokked).min() <= split.stride * 100)
-    assert sum(near) >= 23
+    # By chance a fifth of them would be; see the page of the study.
+    assert sum(near) >= 0.8 * len(near)
 
 
 def test_the_late_edge_is_fatal_and_so_is_as_much_at_random():
@@ -101,7 +101,8 @@ def test_the_late_edge_is_fatal_and_so_is_as_much_at_random():
     }  # fmt: skip
     # Published: -0.58 with a deviation of 0.09 over three seeds.
     assert changes["edge"] == pytest.approx(-0.58, abs=0.18)
-    assert changes["matched"] < -0.2
+    # A third of what the edge costs; the published control, which removes less, costs below 1e-4.
+    assert changes["matched"] < -0.58 / 3
 
 
 def test_without_decay_the_early_edge_is_special_and_the_late_one_is_not():
@@ -110,9 +111,10 @@ def test_without_decay_the_early_edge_is_special_and_the_late_one_is_not():
         np.mean([value_at(row, removal("accuracy_change", what), step) for row in rows])
         for what, step in (("edge", 200), ("matched", 200), ("edge", 3000))
     )
-    assert early < -0.25
-    assert abs(matched) < 0.05
-    assert abs(late) < 0.05
+    # The replication found -0.338 and 0.000 at step 200, -0.031 late; seeds scatter by 0.06, 0.01.
+    assert early == pytest.approx(-0.338, abs=0.12)
+    assert abs(matched) < 0.03
+    assert late == pytest.approx(-0.031, abs=0.06)
 
 
 def test_rotations_are_the_published_ones():
@@ -125,8 +127,3 @@ def test_rotations_are_the_published_ones():
     ]  # fmt: skip
     # Those of single seeds scatter by 1, 6 and 8 degrees.
     assert means == pytest.approx([17.8, 41.7, 51.6], abs=4)
-
-
-def test_regimes_are_the_published_ones():
-    regime = edge_regimes("demo")[DYCK]
-    assert (regime.lr, regime.batch_size, regime.record_every) == (1e-3, 50, 100)

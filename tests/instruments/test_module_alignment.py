@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cases import EAGER, tiny
+from instruments.foreign_regression import loss, regression
 from spectraledge.instruments import CurvatureAlignment, Window, curvature_alignment_of
 from spectraledge.instruments.commutator_defect import SALT
 from spectraledge.instruments.loss_closure import LossClosure
@@ -15,17 +16,6 @@ from spectraledge.snapshots import flatten_parameters
 from spectraledge.training import Problem, Trainer
 
 EVERY = CurvatureAlignment(kinds=())
-
-
-def regression(count=4):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
-    batches = [(torch.randn(12, 4).double(), torch.randn(12, 2).double()) for _ in range(count)]
-    return model, batches
-
-
-def loss(model, batch):
-    return (model(batch[0]) - batch[1]).square().mean()
 
 
 def moved_by(model, flat):

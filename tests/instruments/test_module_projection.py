@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from cases import EAGER, tiny
+from instruments.foreign_regression import loss, regression
 from spectraledge.instruments import (
     SubspaceProjection,
     Window,
@@ -12,17 +13,6 @@ from spectraledge.instruments import (
 )
 from spectraledge.instruments.commutator_defect import SALT
 from spectraledge.training import Problem, Trainer
-
-
-def regression(count=4):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
-    batches = [(torch.randn(12, 4).double(), torch.randn(12, 2).double()) for _ in range(count)]
-    return model, batches
-
-
-def loss(model, batch):
-    return (model(batch[0]) - batch[1]).square().mean()
 
 
 def walk(model, steps=6):

@@ -97,8 +97,8 @@ def any_flip(group: EdgeGroup) -> Verdict:
     rule = (
         "Whether any flip of a run lies within one cadence of the window of its generalising, "
         "minus the share of the run's windows that lie as near one: what a step without relation "
-        "gives. Mean over five windows and cadences, by seed. Holds if the 95 % interval over "
-        "seeds is above 0, fails if it lies below 0.2."
+        "gives. Mean over five windows and cadences, by seed. Fails if the 95 % interval over "
+        "seeds lies below 0.2, else holds if it is above 0."
     )
     found = {split: _hits(group, split) for split in SPLITS}
     excess = mean_of(np.mean([hits[:, 0] - hits[:, 1] for hits in found.values()], axis=0))
