@@ -233,6 +233,18 @@ def test_declines_count_full_windows_unless_asked():
     assert all(np.isnan(value) for value in early.values())
 
 
+def test_declines_that_hang_on_the_window_are_told_from_those_that_do_not():
+    claim = "The decline does not depend on window and cadence"
+    # Planted declines of 4 and 10 times.
+    assert verdicts(GAP, planted(window_end))[claim].status == "fails"
+    for ends, status in (((1.2, 1.1), "holds"), ((12.0, 0.1), "undecided")):
+        known = planted(window_end)
+        for seed, row in edge_groups(known, "demo")[DYCK].rows[DECAY].items():
+            _, narrow = row.curve(curve_name(NARROW_EDGE, "gap23"))
+            narrow[narrow == 3.0] = ends[seed % 2]
+        assert verdicts(GAP, known)[claim].status == status
+
+
 @pytest.mark.parametrize(
     ("ratio", "status"), [(20.0, "holds"), (7.0, "fails"), (None, "undecided")]
 )
