@@ -8,13 +8,13 @@ from spectraledge.linalg.lazy_trajectory import lazy_trajectory_products
 from spectraledge.linalg.trajectory_components import (
     centred,
     component_scores,
-    direction_cosine,
     expanding_shares,
     expanding_window_sizes,
     explained_variance,
     principal_components,
     principal_directions,
     rolling_windows,
+    shares_and_cosine,
     total_variance,
 )
 from spectraledge.linalg.trajectory_gram import (
@@ -165,6 +165,19 @@ def test_published_expanding_windows():
     assert expanding_window_sizes(3) == (3,)
 
 
+def test_shares_and_cosine_are_those_of_a_singular_value_decomposition():
+    points, other = gaussian(12, 40, seed=3), gaussian(1, 40, seed=4)[0]
+    gram, along = points @ points.mT, points @ other
+    shares, cosine = shares_and_cosine(gram, 3, along, other.norm())
+    _, values, directions = torch.linalg.svd(points - points.mean(0), full_matrices=False)
+    expected = values.square() / values.square().sum()
+    # Rounding of a 12 x 12 decomposition in float64.
+    torch.testing.assert_close(shares, expected[:3], rtol=1e-11, atol=0)
+    assert cosine.item() == pytest.approx(abs(directions[0] @ other / other.norm()).item(), 1e-10)
+    still = shares_and_cosine(torch.ones(3, 3, dtype=torch.float64), 1, along[:3], other.norm())
+    assert all(x.isnan().all() for x in still)
+
+
 def test_pure_decay_is_one_direction_and_vanishes_without_the_start():
     remaining = (1 - 1e-3) ** torch.arange(0, 3000, 100, dtype=torch.float64)
     points = remaining[:, None] * gaussian(1, 2000, seed=0)
@@ -173,7 +186,9 @@ def test_pure_decay_is_one_direction_and_vanishes_without_the_start():
     assert explained_variance(gram, 1).item() == pytest.approx(1, abs=1e-13)
     along = products[0].clone()
     along[0] = 0
-    assert direction_cosine(gram, along, products[0, 0].sqrt()).item() == pytest.approx(1)
+    shares, cosine = shares_and_cosine(gram, 2, along, products[0, 0].sqrt())
+    assert shares[0].item() == pytest.approx(1, abs=1e-13)
+    assert cosine.item() == pytest.approx(1)
     for left in (gram_without_decayed_start(products, remaining), gram_without_start(products)):
         # The products themselves are known to eps of the largest, 30 times over.
         assert total_variance(left).abs() < 1e-13 * total_variance(gram)

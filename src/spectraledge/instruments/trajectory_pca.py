@@ -14,9 +14,8 @@ from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.shape_batches import check_kinds
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
 from spectraledge.linalg.trajectory_components import (
-    centred,
-    direction_cosine,
     explained_variance,
+    shares_and_cosine,
     total_variance,
 )
 from spectraledge.linalg.trajectory_gram import (
@@ -61,8 +60,9 @@ def trajectory_measures(
         Named arrays ``(...)``, and ``share`` ``(..., components)``, float64.
     """
     gram = displacement_gram(products)
-    share = explained_variance(gram, components)
     lengths, size = step_lengths(gram), products[..., 0, 0].sqrt()
+    along = torch.nn.functional.pad(products[..., 0, 1:], (1, 0))
+    share, cosine = shares_and_cosine(gram, components, along, size)
     walk = null_shares(random_walk_coefficients(lengths), dimensions)
     decaying = ornstein_uhlenbeck_coefficients(lengths, size, logarithms)
     falling = null_shares(decaying, dimensions)
@@ -80,7 +80,8 @@ def trajectory_measures(
     return {
         "share": share,
         **{name: values.squeeze(-1) for name, values in measured.items()},
-        **_along_start(products, gram, size),
+        "start_share": _start_share(gram, along, size),
+        "start_cosine": cosine,
     }
 
 
@@ -94,16 +95,11 @@ def _start_removed(products: Tensor, gram: Tensor, remaining: Tensor) -> dict[st
     }
 
 
-def _along_start(products: Tensor, gram: Tensor, size: Tensor) -> dict[str, Tensor]:
-    along = torch.nn.functional.pad(products[..., 0, 1:], (1, 0))
+def _start_share(gram: Tensor, along: Tensor, size: Tensor) -> Tensor:
     moved = along - along.mean(-1, keepdim=True)
-    total = centred(gram).diagonal(dim1=-2, dim2=-1).sum(-1)
+    total = total_variance(gram)
     share = moved.square().sum(-1) / (size.square() * total)
-    known = (total > 0) & (size > 0)
-    return {
-        "start_share": torch.where(known, share, torch.nan),
-        "start_cosine": direction_cosine(gram, along, size),
-    }
+    return torch.where((total > 0) & (size > 0), share, torch.nan)
 
 
 @dataclass(frozen=True)

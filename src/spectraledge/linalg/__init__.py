@@ -83,7 +83,6 @@ from spectraledge.linalg.subdifferential import (
 from spectraledge.linalg.trajectory_components import (
     centred,
     component_scores,
-    direction_cosine,
     expanding_shares,
     expanding_window_sizes,
     explained_variance,
@@ -91,6 +90,7 @@ from spectraledge.linalg.trajectory_components import (
     principal_components,
     principal_directions,
     rolling_windows,
+    shares_and_cosine,
     total_variance,
 )
 from spectraledge.linalg.trajectory_gram import (
@@ -146,7 +146,6 @@ __all__ = [
     "circuit_frequency_energy",
     "component_scores",
     "decay_logarithms",
-    "direction_cosine",
     "direction_cosines",
     "direction_projections",
     "discrete_logarithm_order",
@@ -212,6 +211,7 @@ __all__ = [
     "sampled_null_shares",
     "share_interval",
     "share_quantile",
+    "shares_and_cosine",
     "signed_shares",
     "singular_values",
     "soft_threshold_singular_values",

@@ -13,7 +13,6 @@ __all__ = [
     "all_finite",
     "centred",
     "component_scores",
-    "direction_cosine",
     "expanding_shares",
     "expanding_window_sizes",
     "explained_variance",
@@ -21,6 +20,7 @@ __all__ = [
     "principal_components",
     "principal_directions",
     "rolling_windows",
+    "shares_and_cosine",
     "total_variance",
 ]
 
@@ -81,12 +81,7 @@ def explained_variance(gram: Gram, components: int, floor: Tensor | float = 0.0)
     _check_components(components)
     inner = centred(gram)
     values = torch.linalg.eigvalsh(_finite(inner)).flip(-1).clamp(min=0)
-    total = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
-    # Points far from the origin cancel; what is left of equal points is rounding.
-    rounding = _rounding(gram)
-    known = (total > floor) & (total > rounding)
-    shares = torch.where(known[..., None], values / total[..., None], torch.nan)
-    return _padded(shares[..., :-1], components)
+    return _shares(gram, inner, values, components, floor)
 
 
 def principal_components(gram: Gram, components: int) -> tuple[Shares, Tensor]:
@@ -124,23 +119,33 @@ def component_scores(gram: Gram, components: int) -> Float64[Tensor, "*batch T K
     return vectors * values.sqrt().unsqueeze(-2)
 
 
-def direction_cosine(
-    gram: Gram, along: Vector, length: Float64[Tensor, "*batch"]
-) -> Float64[Tensor, "*batch"]:
-    """Absolute cosine of the first principal direction with a given vector y.
+def shares_and_cosine(
+    gram: Gram, components: int, along: Vector, length: Float64[Tensor, "*batch"]
+) -> tuple[Shares, Float64[Tensor, "*batch"]]:
+    """`explained_variance`, and how the first direction lies to a vector y, by one decomposition.
 
     Args:
         gram: Inner products of the points ``(..., T, T)``.
+        components: How many shares K, >= 1.
         along: Inner products of the points with y ``(..., T)``.
         length: Norm of y.
 
     Returns:
-        In [0, 1], the sign of a direction being arbitrary; NaN without variance.
+        Shares ``(..., K)``, and the absolute cosine of the first principal direction with y
+        ``(...)`` in [0, 1], the sign of a direction being arbitrary; NaN without variance.
+
+    Raises:
+        ValueError: For less than one component.
     """
-    values, vectors = principal_components(gram, 1)
-    inner = (vectors.squeeze(-1) * (along - along.mean(-1, keepdim=True))).sum(-1)
-    cosine = (inner / (values.squeeze(-1).sqrt() * length)).abs().clamp(max=1)
-    return torch.where(values.squeeze(-1) > _rounding(gram), cosine, torch.nan)
+    _check_components(components)
+    inner = centred(gram)
+    values, vectors = torch.linalg.eigh(_finite(inner))
+    values = values.flip(-1).clamp(min=0)
+    largest = torch.where(all_finite(inner), values[..., 0], torch.nan)
+    dot = (vectors[..., -1] * (along - along.mean(-1, keepdim=True))).sum(-1)
+    cosine = (dot / (largest.sqrt() * length)).abs().clamp(max=1)
+    known = largest > _rounding(gram)
+    return _shares(gram, inner, values, components), torch.where(known, cosine, torch.nan)
 
 
 def principal_directions(
@@ -245,6 +250,16 @@ def matched_points(*steps: Sequence[int]) -> tuple[Tensor, ...]:
             "a common cadence"
         )
     return tuple(torch.tensor([list(own).index(step) for step in shared]) for own in steps)
+
+
+def _shares(
+    gram: Tensor, inner: Tensor, values: Tensor, components: int, floor: Tensor | float = 0.0
+) -> Tensor:
+    total = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
+    # Points far from the origin cancel; what is left of equal points is rounding.
+    known = (total > floor) & (total > _rounding(gram))
+    shares = torch.where(known[..., None], values / total[..., None], torch.nan)
+    return _padded(shares[..., :-1], components)
 
 
 def _check_components(components: int) -> None:
