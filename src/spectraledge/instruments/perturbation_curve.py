@@ -188,9 +188,9 @@ class PerturbationCurve(Instrument):
     outputs: ClassVar[Mapping[str, Output]] = {
         "displacement": Output("ε", "weight", ("displacement",)),
         "relative_displacement": Output("ε / ‖θ‖", axes=("displacement",)),
-        "loss": Output("held-out loss at θ + ε d", "loss", CURVE),
-        "accuracy": Output("held-out accuracy at θ + ε d", axes=CURVE),
-        "divergence": Output("KL(p_θ ‖ p_{θ + ε d})", "nat", CURVE),
+        "loss": Output("held-out loss at θ + ε d", "loss", CURVE, each=True),
+        "accuracy": Output("held-out accuracy at θ + ε d", axes=CURVE, each=True),
+        "divergence": Output("KL(p_θ ‖ p_{θ + ε d})", "nat", CURVE, each=True),
         "largest_divergence": Output("largest divergence", "nat", ("direction",), each=True),
         "curvature": Output("dᵀHd of the held-out loss", "loss/weight²", ("direction",), each=True),
     }

@@ -1,15 +1,16 @@
 """Can decay be turned down once the edge has aligned with the weights, at no cost?
 
 On Dyck-1 the window of the edge aligns at step 600. Decay is turned off there, at 1000 or at 2000,
-or down to a tenth, or off by the run itself once |cos(v₁, θ)| exceeds 0.6. The end is compared
-with decay throughout, in accuracy and in how well a probe that does not mind its scale reads depth
-from the representation; and off at the edge's event is compared with off at fixed steps.
+or down to a tenth, or off by the run itself once |cos(v₁, θ)| exceeds 0.6, or at the step at which
+the same run with decay generalised. The end is compared with decay throughout, in accuracy and in
+how well a probe that does not mind its scale reads depth from the representation; and off at the
+edge's event is compared with off at fixed steps and with off at generalising.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from math import nan
 from typing import ClassVar
 
@@ -38,6 +39,7 @@ from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.lab.rows import Row
 from spectraledge.report import Page, Section, Table, Verdict
+from spectraledge.series import first_held
 from spectraledge.training import RunSpec
 from spectraledge.updates import (
     Adam,
@@ -53,7 +55,7 @@ __all__ = ["STUDY", "DecaySchedule", "schedule_claims"]
 
 # Off at the step at which the first displacement has left a window of five, later, and a tenth.
 SCHEDULES = {"off at 600": (600, 0.0), "off at 2000": (2000, 0.0), "a tenth from 600": (600, 0.1)}
-ALIGNED = "off once the edge has aligned"
+ALIGNED, GENERALISED = "off once the edge has aligned", "off once generalised"
 FIXED = ("off at 600", "off at 1000", "off at 2000")
 SHARE = (-0.03, 1.03)
 
@@ -69,8 +71,16 @@ def _once_aligned(cadence: int) -> tuple[Update, ...]:
     return (ClipGradient(1.0), decay, Adam(beta2=0.98))
 
 
-def schedule_runs(scale: Scale) -> dict[str, list[RunSpec]]:
-    """Runs by schedule; decay throughout and off at 1000 are those of `decay_release`."""
+def schedule_runs(known: Known, scale: Scale) -> dict[str, list[RunSpec]]:
+    """Runs by schedule.
+
+    Args:
+        known: Rows; runs whose decay goes off at generalising follow those with decay in it.
+        scale: Of the study.
+
+    Returns:
+        By schedule; decay throughout and off at 1000 are runs of `decay_release`.
+    """
     released = released_runs(scale)
     regime = edge_regimes(scale)[DYCK]
     steps = released[BASELINE][0].steps
@@ -80,7 +90,23 @@ def schedule_runs(scale: Scale) -> dict[str, list[RunSpec]]:
         for name, (start, strength) in SCHEDULES.items()
     }
     own[ALIGNED] = regime.runs(_once_aligned(regime.record_every), steps=steps)
+    own[GENERALISED] = [
+        replace(run, updates=_chain(step, 0.0))
+        for run, step in _generalising(known, released[BASELINE], regime.metric, regime.grokked)
+    ]
     return {BASELINE: released[BASELINE], "off at 1000": released[RELEASED], **own}
+
+
+def _generalising(
+    known: Known, runs: list[RunSpec], metric: str, accuracy: float
+) -> Iterator[tuple[RunSpec, int]]:
+    """Runs that are known and generalised, each with the step at which it did."""
+    rows = measured_rows(known, runs)
+    for run in runs:
+        if (row := rows.get(run.seed)) is None:
+            continue
+        if step := first_held(*row.curve(metric), threshold=accuracy, patience=1):
+            yield run, step
 
 
 @dataclass(frozen=True)
@@ -93,13 +119,13 @@ class DecaySchedule(Study):
     instruments: ClassVar[tuple[Measured, ...]] = INSTRUMENTS
 
     def wanted(self, known: Known, scale: Scale) -> Iterable[RunSpec]:
-        """Every schedule and seed; depends on nothing that is known."""
-        for runs in schedule_runs(scale).values():
+        """Every schedule and seed; one schedule follows those that are known."""
+        for runs in schedule_runs(known, scale).values():
             yield from runs
 
     def page(self, known: Known, scale: Scale) -> Page:
         """Accuracy and readability at the end, curves, and what was run."""
-        wanted = schedule_runs(scale)
+        wanted = schedule_runs(known, scale)
         group = EdgeGroup(
             DYCK,
             edge_regimes(scale)[DYCK],
@@ -132,7 +158,7 @@ def schedule_claims(group: EdgeGroup) -> list[Verdict]:
             _costs(group, arm, "of scale-free R² of depth", free, 0.005),
         )
     ]
-    return [*costs, _event_matters(group, accuracy)]
+    return [*costs, _event_matters(group, accuracy), _which_event_matters(group, accuracy)]
 
 
 def _costs(group: EdgeGroup, arm: str, what: str, number: Number, margin: float) -> Verdict:
@@ -166,6 +192,20 @@ def _event_matters(group: EdgeGroup, accuracy: Number) -> Verdict:
         words=f"{told}; difference {share_words(mean)}; by itself it goes off after step "
         f"{', '.join(f'{step:g}' for step in off)}",
         above=0.0,
+    )  # fmt: skip
+
+
+def _which_event_matters(group: EdgeGroup, accuracy: Number) -> Verdict:
+    own, other = group.rows[ALIGNED], group.rows[GENERALISED]
+    mean = mean_of(accuracy(own[seed]) - accuracy(other[seed]) for seed in own if seed in other)
+    told = ", ".join(
+        f"“{arm}” {share_words(mean_of(accuracy(row) for row in group.rows[arm].values()))}"
+        for arm in (ALIGNED, GENERALISED)
+    )
+    return over_seeds(
+        "Decay that goes off with the edge ends better than decay that goes off at generalising",
+        "not asked", mean, "Accuracy at the end, by seed.",
+        words=f"{told}; difference {share_words(mean)}", above=0.0,
     )  # fmt: skip
 
 

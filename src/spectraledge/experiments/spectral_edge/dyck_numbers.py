@@ -86,8 +86,8 @@ def _split() -> Iterator[PublishedNumber]:
         yield _decay("Gradient along v₁", value, GRADIENT, step, kind="fraction")
     words = "Runs in which the share of the gradient falls below one half"
     yield PublishedNumber(words, 1, _flips, DECAY, 3, kind="share")
-    # Published in words: aligned along v₁, opposing along v₃ and v₄.
-    for k, sign in ((1, 1), (3, -1), (4, -1)):
+    # Published in words: aligned along v₁, opposing along v₃; v₄ is in `displacement_curves`.
+    for k, sign in ((1, 1), (3, -1)):
         words = f"Sign of the alignment of gradient and decay along v{k}, step 600"
         read = sign_at(curve_name(SPLIT, "alignment", f"v{k}"), 600)
         yield PublishedNumber(words, sign, read, DECAY)

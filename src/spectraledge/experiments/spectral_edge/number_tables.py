@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from spectraledge.experiments.spectral_edge.displacement_curves import (
+    FOURTH_NUMBERS,
+    displacement_groups,
+)
 from spectraledge.experiments.spectral_edge.dyck_numbers import EDGE_NUMBERS, RELEASE_NUMBERS
 from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, MODULAR, SCAN
@@ -52,6 +56,7 @@ def _subjects(known: Known) -> Iterator[Subject]:
     yield "the gap without decay", GAP_CONTROL_NUMBERS, control
     yield "the gap on modular addition", MODULAR_NUMBERS, reduced[MODULAR]
     yield "the edge", EDGE_NUMBERS, reduced[DYCK]
+    yield "the fourth direction", FOURTH_NUMBERS, displacement_groups(known, "demo")[DYCK]
     yield "probes, attention and geometry", PROBE_NUMBERS, probe_group(known, "demo")
     release = release_group(known, "demo")
     yield "release of decay, with a new optimizer", RELEASE_NUMBERS, release

@@ -19,9 +19,11 @@ from spectraledge.updates import (
     WeightDecay,
 )
 
-__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "arm_runs", "restarted"]
+__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "SPARED", "arm_runs", "restarted"]
 
 BASELINE, RELEASED = "decay 1 throughout", "decay 0"
+# What decay along or off the edge is to be compared with: all other weights go on decaying.
+SPARED = "all but attention"
 # The published doses, by the name of the arm.
 PUBLISHED_ARMS = MappingProxyType({
     RELEASED: 0.0, "decay 1/2": 0.5, BASELINE: 1.0, "decay 2": 2.0,
@@ -74,6 +76,13 @@ def _along_edge(start: int, cadence: int) -> tuple[Update, ...]:
     return _decay(inside, WeightDecay(1.0, on="not_attention"))
 
 
+def _all_but_attention(start: int, cadence: int) -> tuple[Update, ...]:
+    attention = WeightDecay(1.0, on="attention")
+    return _decay(
+        RampStrength(attention, float(start), after=0.0), WeightDecay(1.0, on="not_attention")
+    )
+
+
 def _low_rank(start: int, cadence: int) -> tuple[Update, ...]:
     def from_start(on: str, heads: int = 1) -> Update:
         # The adaptive step is as long as that of the decay which it replaces.
@@ -93,6 +102,7 @@ ARMS = MappingProxyType({
     "0, then 1 again": _returned,
     "off the edge": _off_edge,
     "along the edge only": _along_edge,
+    SPARED: _all_but_attention,
     "low-rank in attention": _low_rank,
     **{restarted(arm): _published(strength) for arm, strength in PUBLISHED_ARMS.items()},
 })  # fmt: skip

@@ -13,6 +13,7 @@ from spectraledge.experiments.spectral_edge.release_arms import (
     BASELINE,
     PUBLISHED_ARMS,
     RELEASED,
+    SPARED,
     restarted,
 )
 from spectraledge.experiments.spectral_edge.release_runs import (
@@ -105,45 +106,48 @@ def _all_compressed(group: EdgeGroup) -> list[Verdict]:
     """Which arms leave attention as small as whole decay."""
     off, along = BY_EDGE
     return [
+        _compressed(group, "Decay off the edge alone compresses as much", off, SPARED, BY_EDGE),
+        _compressed(group, "Decay along the edge alone compresses as much", along, SPARED, BY_EDGE),
         _compressed(
-            group, "Decay off the edge alone compresses as much", "not tested", off, BY_EDGE
-        ),
-        _compressed(
-            group, "Decay along the edge alone compresses as much", "not tested", along, BY_EDGE
-        ),
-        _compressed(
-            group, "What was released is compressed again when decay returns", "reversible",
-            RETURNED, (RETURNED,),
+            group, "What was released is compressed again when decay returns", RETURNED, RELEASED,
+            (RETURNED,), "reversible",
         ),
     ]  # fmt: skip
 
 
 def _compressed(
-    group: EdgeGroup, claim: str, paper: str, arm: str, below_none: tuple[str, ...]
+    group: EdgeGroup,
+    claim: str,
+    arm: str,
+    none: str,
+    below_none: tuple[str, ...],
+    paper: str = "not tested",
 ) -> Verdict:
     """Whether an arm leaves attention as small as whole decay does, where its norm can tell."""
-    # The norm does not fall with the dose, and attention grows where only other weights decay:
-    # above no decay at all, it does not say what decay along or off the edge does.
+    # Attention grows where only other weights decay: above an arm that spares it, the norm does
+    # not say what decay along or off the edge does.
     verdict = _apart(
         group, claim, paper, _relative_norm(group), arm,
         "Norm of the attention weights over that with whole decay, minus 1", below=0.1,
     )  # fmt: skip
     if verdict.observed == NOT_RUN:
         return verdict
-    tells = all(_below_no_decay(group, other) for other in below_none)
+    tells = all(_below(group, other, none) for other in below_none)
     names = " and ".join(f"“{other}”" for other in below_none)
+    spared = f"“{none}” {_words(group, none, _relative_norm(group))}"
     return replace(
         verdict,
-        observed=f"{verdict.observed}; {_dose_words(group)}",
+        observed=f"{verdict.observed}; {'' if none == RELEASED else spared + ', '}"
+        f"{_dose_words(group)}",
         status=verdict.status if tells else "undecided",
-        explanation=f"{verdict.explanation} Undecided unless “{RELEASED}” ends above {names}, "
+        explanation=f"{verdict.explanation} Undecided unless “{none}” ends above {names}, "
         "95 % interval of the difference by seed.",
     )
 
 
-def _below_no_decay(group: EdgeGroup, arm: str) -> bool:
-    norm, none, other = _relative_norm(group), group.rows[RELEASED], group.rows[arm]
-    mean = mean_of(norm(none[seed]) - norm(other[seed]) for seed in none if seed in other)
+def _below(group: EdgeGroup, arm: str, none: str) -> bool:
+    norm, without, other = _relative_norm(group), group.rows[none], group.rows[arm]
+    mean = mean_of(norm(without[seed]) - norm(other[seed]) for seed in without if seed in other)
     return mean is not None and decide(mean, above=0.0) == "holds"
 
 

@@ -1,0 +1,207 @@
+"""How far can weights move along the edge before anything is lost?
+
+The published curves reach 0.03 of weight, half a percent of the attention weights, where every
+direction is flat. Here displacements go from a thousandth of the weights to all of their length,
+along the edge, along the weights themselves and at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from spectraledge.experiments.base import Scale
+from spectraledge.experiments.row_values import short
+from spectraledge.experiments.seed_intervals import geometric_interval
+from spectraledge.experiments.spectral_edge.displacement_reach import (
+    CURVES,
+    LOST,
+    at_random,
+    displacement_curve,
+    displacement_figures,
+    reach,
+    reach_table,
+)
+from spectraledge.experiments.spectral_edge.edge_regimes import (
+    DECAY,
+    DYCK,
+    MODULAR,
+    NO_DECAY,
+    edge_regimes,
+)
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_study import Groups, over_seeds, regime_words
+from spectraledge.experiments.spectral_edge.published_numbers import (
+    PublishedNumber,
+    numbers_section,
+    sign_at,
+)
+from spectraledge.experiments.study import Known, Study
+from spectraledge.experiments.study_sections import (
+    PROVENANCE,
+    answer_words,
+    by_seed,
+    provenance_row,
+    scaled_verdicts,
+)
+from spectraledge.instruments import UpdateDecomposition
+from spectraledge.lab.decision import Decision
+from spectraledge.lab.plan import Measured
+from spectraledge.report import Page, Section, Table, Verdict
+from spectraledge.training import At, Every, RunSpec
+
+__all__ = ["FOURTH_NUMBERS", "STUDY", "DisplacementCurves", "displacement_groups"]
+
+SPLIT = UpdateDecomposition(window=5, components=4)
+# The first two are smoke's, the others those of removals in the two tasks.
+STEPS = (24, 80, 200, 500, 1400, 3000, 3900)
+CONDITIONS = {DECAY: 1.0, NO_DECAY: 0.0}
+FOURTH_NUMBERS = (
+    PublishedNumber(
+        "Sign of the alignment of gradient and decay along v4, step 600",
+        -1,
+        sign_at("update_decomposition/alignment:v4", 600),
+        DECAY,
+    ),
+)
+
+
+def displacement_runs(scale: Scale) -> dict[str, dict[str, list[RunSpec]]]:
+    """One run a seed by task and condition, two records longer than the last curve needs."""
+    regimes = edge_regimes(scale)
+    return {
+        task: {
+            condition: regime.runs(
+                regime.chain(strength),
+                # A length of their own: rows of other studies lack the curves.
+                steps=regime.functional_steps["late"] + 2 * regime.record_every,
+            )
+            for condition, strength in CONDITIONS.items()
+        }
+        for task in (DYCK, MODULAR)
+        if (regime := regimes.get(task)) is not None
+    }
+
+
+def displacement_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
+    """The runs that are known and were measured, by task."""
+    needed = displacement_curve(CURVES, "step")
+    return {
+        task: EdgeGroup(
+            task,
+            edge_regimes(scale)[task],
+            {
+                condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
+                for condition, runs in conditions.items()
+            },
+        )
+        for task, conditions in displacement_runs(scale).items()
+    }
+
+
+@dataclass(frozen=True)
+class DisplacementCurves(Study):
+    """See the module."""
+
+    name: ClassVar[str] = "spectral_edge/displacement_curves"
+    title: ClassVar[str] = "How far can weights move along the edge before anything is lost?"
+    until: ClassVar[Decision | None] = None
+    instruments: ClassVar[tuple[Measured, ...]] = ((SPLIT, Every(1)), (CURVES, At(STEPS)))
+
+    def wanted(self, known: Known, scale: Scale) -> Iterable[RunSpec]:
+        """Every task and condition; depends on nothing that is known."""
+        for conditions in displacement_runs(scale).values():
+            for runs in conditions.values():
+                yield from runs
+
+    def page(self, known: Known, scale: Scale) -> Page:
+        """How far, curves over displacements, and what was run."""
+        groups = displacement_groups(known, scale)
+        verdicts = scaled_verdicts(_claims(groups), scale)
+        there = {task: group for task, group in groups.items() if any(group.rows.values())}
+        table = Table(
+            PROVENANCE,
+            [
+                provenance_row(known, f"{task}, {condition}", runs)
+                for task, conditions in displacement_runs(scale).items()
+                for condition, runs in conditions.items()
+            ],
+        )
+        text = (
+            f"Reach is the displacement, over the length of the attention weights, at which "
+            f"{LOST:g} of held-out accuracy is lost, mean of both signs; 1 where it never is, so "
+            "that a mean with such runs in it is a lower bound. A random direction is the mean of "
+            "three, not matched for its share of the weights."
+        )
+        numbers = [s for g in there.values() if g.name == DYCK
+                   for s in numbers_section(FOURTH_NUMBERS, g)]  # fmt: skip
+        return Page(
+            title=self.title,
+            summary=f"{answer_words(verdicts, bool(there))}\n\n{text}",
+            verdicts=verdicts,
+            sections=[
+                *(_task_section(group) for group in there.values()),
+                *numbers,
+                Section("What was run", regime_words(groups), [table]),
+            ],
+        )
+
+
+def _claims(groups: Groups) -> list[Verdict]:
+    return [
+        claim
+        for group in groups.values()
+        for claim in (
+            _as_far(group, "late", DECAY, "“flat”: KL ≤ 5e-5 within 0.03 of weight"),
+            _as_far(group, "pre", DECAY, "not tested"),
+            _as_far(group, "late", NO_DECAY, "18 times steeper than with decay"),
+            _further_with_decay(group),
+        )
+    ]
+
+
+def _as_far(group: EdgeGroup, phase: str, condition: str, paper: str) -> Verdict:
+    """Whether the edge lets the weights move as far as a random direction does."""
+    step, rows = group.regime.functional_steps[phase], group.rows[condition]
+    edge, random = (
+        {seed: read(row, step) for seed, row in rows.items()}
+        for read in (partial(reach, direction="v1"), at_random)
+    )
+    ratio = geometric_interval((seed, edge[seed] / random[seed]) for seed in rows)
+    own, chance = (geometric_interval(found.items()) for found in (edge, random))
+    return over_seeds(
+        f"{group.name}, {condition}, step {step}: weights move along the edge at least as far as "
+        "at random", paper, ratio, "Reach along v₁ over that at random, geometric mean by seed.",
+        words=f"{short(own)} against {short(chance)} of the weights; ratio {short(ratio)}",
+        above=1.0,
+    )  # fmt: skip
+
+
+def _further_with_decay(group: EdgeGroup) -> Verdict:
+    step = group.regime.functional_steps["late"]
+    with_decay, without = (group.rows[condition] for condition in (DECAY, NO_DECAY))
+    ratio = geometric_interval(
+        (seed, reach(row, step, "v1") / reach(without[seed], step, "v1"))
+        for seed, row in with_decay.items()
+        if seed in without
+    )
+    return over_seeds(
+        f"{group.name}, step {step}: decay makes the edge flatter", "curvature 0.078 against 1.8",
+        ratio, "Reach along v₁ with decay over that without, geometric mean by seed.", above=1.0,
+    )  # fmt: skip
+
+
+def _task_section(group: EdgeGroup) -> Section:
+    phases = {phase: group.regime.functional_steps[phase] for phase in ("pre", "late")}
+    figures = [
+        figure
+        for condition, rows in group.rows.items()
+        for step in phases.values()
+        for figure in displacement_figures(rows, step, f"{group.name}, {condition}")
+    ]
+    return Section(group.name, "", [reach_table(group), *figures])
+
+
+STUDY = DisplacementCurves()
