@@ -8,6 +8,7 @@ from benchmarks import (
     batched_runs,
     commutator,
     edge_monitor,
+    edge_sketch,
     encoder_step,
     engine_overhead,
     functional_suite,
@@ -35,6 +36,7 @@ ALL = {
     "trajectory_analysis": trajectory_analysis,
     "functional_suite": functional_suite,
     "edge_monitor": edge_monitor,
+    "edge_sketch": edge_sketch,
 }
 names = sys.argv[1:] or list(ALL)
 unknown = [name for name in names if name not in ALL]
