@@ -13,9 +13,7 @@ from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.labelled_tokens import (
     LabelledTokens,
     Rows,
-    held_out_runs,
-    inspected,
-    run_representations,
+    numbers_by_module,
 )
 from spectraledge.instruments.probe_fits import PROTOCOLS, probe_scores, targets_of
 from spectraledge.instruments.representations import block_names
@@ -97,17 +95,8 @@ class InputProbe(Instrument):
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Scores of the newest snapshot."""
-        problem, now = inspected(self.name, window), window.now
         modules = self.labels(window)["module"]
-        runs = []
-        for theta, rows in zip(now.parameters, held_out_runs(problem, self.rows, self.padding)):
-            found = run_representations(problem, now.layout, theta, rows.tokens, modules)
-            every = _everywhere(rows)
-            runs.append([_scores(every.labelled(found[name])) for name in modules])
-        return {
-            name: torch.tensor([[own[name] for own in run] for run in runs], dtype=torch.float64)
-            for name in self.outputs
-        }
+        return numbers_by_module(self.name, window, modules, self.rows, self.padding, _scores)
 
 
 def _everywhere(rows: Rows) -> Rows:
@@ -117,7 +106,8 @@ def _everywhere(rows: Rows) -> Rows:
     return replace(rows, labels=torch.zeros_like(rows.tokens))
 
 
-def _scores(tokens: LabelledTokens) -> dict[str, float]:
+def _scores(representation: Tensor, rows: Rows) -> dict[str, float]:
+    tokens = _everywhere(rows).labelled(representation)
     free, published = (
         input_scores(own, protocol)
         for own, protocol in zip((tokens.novel(), tokens), PROTOCOLS, strict=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ __all__ = [
     "Rows",
     "held_out_runs",
     "inspected",
+    "numbers_by_module",
     "run_representations",
 ]
 
@@ -189,3 +191,39 @@ def run_representations(
         problem.skeleton, tokens.to(theta.device), modules, parameters=parameters
     )
     return {name: value.cpu() for name, value in found.items()}
+
+
+def numbers_by_module(
+    owner: str,
+    window: Window,
+    modules: Sequence[str],
+    count: int,
+    padding: int | None,
+    read: Callable[[Tensor, Rows], Mapping[str, float]],
+) -> dict[str, Tensor]:
+    """Numbers read off the representations of each module at the newest snapshot.
+
+    Args:
+        owner: Name of the instrument that asks, for the message.
+        window: A window with a problem.
+        modules: Names, see `representations_of`.
+        count: Held-out rows, >= 1.
+        padding: See `held_out_runs`.
+        read: Named numbers of the representation of a module on the rows of one run.
+
+    Returns:
+        Arrays ``(R, modules)`` float64 by name.
+
+    Raises:
+        ValueError: If the window has no problem that can be inspected; for unknown modules.
+    """
+    problem, now = inspected(owner, window), window.now
+    runs = []
+    for theta, rows in zip(now.parameters, held_out_runs(problem, count, padding)):
+        found = run_representations(problem, now.layout, theta, rows.tokens, modules)
+        runs.append([read(found[name], rows) for name in modules])
+    names = runs[0][0] if modules else ()
+    return {
+        name: torch.tensor([[own[name] for own in run] for run in runs], dtype=torch.float64)
+        for name in names
+    }

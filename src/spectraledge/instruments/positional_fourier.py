@@ -13,9 +13,7 @@ from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.class_fourier import positional_power
 from spectraledge.instruments.labelled_tokens import (
     Rows,
-    held_out_runs,
-    inspected,
-    run_representations,
+    numbers_by_module,
 )
 from spectraledge.instruments.representations import block_names
 from spectraledge.tasks import UNLABELLED
@@ -63,22 +61,21 @@ class PositionalFourier(Instrument):
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Shares of the newest snapshot."""
-        problem, now = inspected(self.name, window), window.now
         modules = self.labels(window)["module"]
-        runs = []
-        for theta, rows in zip(now.parameters, held_out_runs(problem, self.rows, self.padding)):
-            found = run_representations(problem, now.layout, theta, rows.tokens, modules)
-            runs.append([self._shares(found[name].double(), rows) for name in modules])
-        arrays = torch.tensor(runs, dtype=torch.float64)
-        return {name: arrays[..., i] for i, name in enumerate(self.outputs)}
+        return numbers_by_module(self.name, window, modules, self.rows, self.padding, _shares)
 
-    def _shares(self, representation: Tensor, rows: Rows) -> list[float]:
-        whole = representation if representation.ndim == 3 else representation[:, None]
-        power = positional_power(whole, _counted(whole.shape[1], rows))
-        shares = power / power.sum()
-        three = shares.sort(descending=True).values[:3].sum()
-        where = shares.argmax().double().where(shares.isfinite().all(), torch.nan)
-        return [shares.max().item(), three.item(), where.item()]
+
+def _shares(representation: Tensor, rows: Rows) -> dict[str, float]:
+    own = representation.double()
+    whole = own if own.ndim == 3 else own[:, None]
+    power = positional_power(whole, _counted(whole.shape[1], rows))
+    shares = power / power.sum()
+    where = shares.argmax().double().where(shares.isfinite().all(), torch.nan)
+    return {
+        "largest_share": shares.max().item(),
+        "largest_three_share": shares.sort(descending=True).values[:3].sum().item(),
+        "largest_frequency": where.item(),
+    }
 
 
 def _counted(positions: int, rows: Rows) -> Tensor:
