@@ -35,7 +35,7 @@ def fall(level, lost_at):
     return LOST * np.log(2 * level / SMALLEST) / np.log(2 * lost_at / SMALLEST)
 
 
-def row(spec, reaches, steps=(200, 500, 1400, 3000, 3900), backwards=1.0):
+def row(spec, reaches, steps=(200, 500, 1400, 3000, 3900), backwards=1.0, accuracy=0.9):
     """A run whose accuracy is lost at a given displacement along every direction."""
     curves = {"step": np.array(steps), "lost_at": np.full(len(steps), -1)}
     for direction in DIRECTIONS:
@@ -43,7 +43,7 @@ def row(spec, reaches, steps=(200, 500, 1400, 3000, 3900), backwards=1.0):
         for level in LEVELS:
             far = lost_at * (backwards if level < 0 else 1.0)
             lost = fall(abs(level), far)
-            for output, value in (("accuracy", 0.9 - lost), ("loss", 0.3 + lost),
+            for output, value in (("accuracy", accuracy - lost), ("loss", 0.3 + lost),
                                   ("divergence", lost)):  # fmt: skip
                 name = displacement_curve(CURVES, output, direction, f"{level:.4g}")
                 curves[name] = np.full(len(steps), value)
@@ -81,6 +81,17 @@ def test_reach_ends_with_the_displacements_and_is_unknown_without_any():
     assert reach(row(spec, reaches(50.0)), 3900, "v1") == 1.0
     assert reach(row(spec, reaches(SMALLEST / 1.5)), 3900, "v1") == SMALLEST
     assert np.isnan(reach(row(spec, reaches(0.1)), 100, "v1"))
+    assert np.isnan(reach(row(spec, reaches(0.1), accuracy=0.4), 3900, "v1"))
+
+
+def test_runs_that_have_learned_nothing_or_lose_nothing_are_not_compared():
+    runs = displacement_runs("demo")[DYCK]
+    low = [row(spec, reaches(0.1), accuracy=0.2) for spec in (*runs[DECAY], *runs[NO_DECAY])]
+    verdicts = STUDY.page(Known(Ledger(low), None), "demo").verdicts[:4]
+    assert {verdict.status for verdict in verdicts} == {"undecided"}
+    assert all("to lose" in verdict.observed for verdict in verdicts)
+    flat = [row(spec, reaches(50.0, random=50.0)) for spec in runs[DECAY]]
+    assert STUDY.page(Known(Ledger(flat), None), "demo").verdicts[0].status == "undecided"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ along the edge, along the weights themselves and at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from spectraledge.experiments.row_values import short
 from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.displacement_reach import (
     CURVES,
+    LEARNED,
     LOST,
     at_random,
     displacement_curve,
@@ -49,7 +50,9 @@ from spectraledge.experiments.study_sections import (
 from spectraledge.instruments import UpdateDecomposition
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
+from spectraledge.lab.rows import Row
 from spectraledge.report import Page, Section, Table, Verdict
+from spectraledge.series import Interval
 from spectraledge.training import At, Every, RunSpec
 
 __all__ = ["FOURTH_NUMBERS", "STUDY", "DisplacementCurves", "displacement_groups"]
@@ -132,8 +135,9 @@ class DisplacementCurves(Study):
         text = (
             f"Reach is the displacement, over the length of the attention weights, at which "
             f"{LOST:g} of held-out accuracy is lost, mean of both signs; 1 where it never is, so "
-            "that a mean with such runs in it is a lower bound. A random direction is the mean of "
-            "three, not matched for its share of the weights."
+            "that a mean with such runs in it is a lower bound; none where accuracy is below "
+            f"{LEARNED:g} to begin with. A random direction is the mean of three, not matched for "
+            "its share of the weights."
         )
         numbers = [s for g in there.values() if g.name == DYCK
                    for s in numbers_section(FOURTH_NUMBERS, g)]  # fmt: skip
@@ -169,14 +173,25 @@ def _as_far(group: EdgeGroup, phase: str, condition: str, paper: str) -> Verdict
         {seed: read(row, step) for seed, row in rows.items()}
         for read in (partial(reach, direction="v1"), at_random)
     )
-    ratio = geometric_interval((seed, edge[seed] / random[seed]) for seed in rows)
+    # Where both reach the end nothing is compared.
+    compared = [(s, edge[s] / random[s]) for s in rows if min(edge[s], random[s]) < 1]
+    ratio = geometric_interval(compared)
     own, chance = (geometric_interval(found.items()) for found in (edge, random))
-    return over_seeds(
-        f"{group.name}, {condition}, step {step}: weights move along the edge at least as far as "
-        "at random", paper, ratio, "Reach along v₁ over that at random, geometric mean by seed.",
+    verdict = over_seeds(
+        f"{group.name}: With {condition}, at step {step}, weights move along the edge further "
+        "than at random", paper, ratio,
+        "Reach along v₁ over that at random, geometric mean by seed.",
         words=f"{short(own)} against {short(chance)} of the weights; ratio {short(ratio)}",
         above=1.0,
     )  # fmt: skip
+    return _said_why(verdict, rows, ratio)
+
+
+def _said_why(verdict: Verdict, rows: Mapping[int, Row], found: Interval | None) -> Verdict:
+    """A verdict on runs that are known and have nothing to lose says so."""
+    if found is not None or not rows:
+        return verdict
+    return replace(verdict, observed=f"no run has an accuracy of {LEARNED:g} to lose")
 
 
 def _further_with_decay(group: EdgeGroup) -> Verdict:
@@ -187,10 +202,11 @@ def _further_with_decay(group: EdgeGroup) -> Verdict:
         for seed, row in with_decay.items()
         if seed in without
     )
-    return over_seeds(
-        f"{group.name}, step {step}: decay makes the edge flatter", "curvature 0.078 against 1.8",
+    verdict = over_seeds(
+        f"{group.name}: At step {step} decay makes the edge flatter", "curvature 0.078 against 1.8",
         ratio, "Reach along v₁ with decay over that without, geometric mean by seed.", above=1.0,
     )  # fmt: skip
+    return _said_why(verdict, without, ratio)
 
 
 def _task_section(group: EdgeGroup) -> Section:

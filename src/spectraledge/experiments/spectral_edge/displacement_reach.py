@@ -12,7 +12,6 @@ from spectraledge.experiments.gather import band
 from spectraledge.experiments.row_values import short, step_of, value_at
 from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
-from spectraledge.experiments.study_sections import BAND
 from spectraledge.instruments import PerturbationCurve, UpdateDecomposition
 from spectraledge.instruments.perturbation_curve import displacement_levels
 from spectraledge.lab.reading_curves import CurveNames
@@ -21,6 +20,7 @@ from spectraledge.report import Axes, Curve, Figure, Table, arm_colours, curves
 
 __all__ = [
     "CURVES",
+    "LEARNED",
     "LOST",
     "at_random",
     "displacement_curve",
@@ -34,8 +34,14 @@ displacement_curve = CurveNames([CURVES, UpdateDecomposition(window=5, component
 LEVELS = displacement_levels(CURVES.steps, CURVES.points).numpy()
 RANDOM = tuple(f"random{k + 1}" for k in range(CURVES.random))
 SHOWN = {"edge v₁": "v1", "weights θ": "theta", "random": "random1"}
+CAPTION = (
+    "Thin lines are seeds, the thick one their mean (on log axes the geometric one), the band its "
+    "95 % t interval. Whole lines lengthen the weights, dotted ones shorten them."
+)
 # Accuracy that counts as lost; 200 rows of one answer each, the fewest here, know 0.95 to 0.015.
 LOST = 0.05
+# A network that has less has not learned what could be lost.
+LEARNED = 0.5
 
 
 def over_displacements(row: Row, step: int, output: str, direction: str) -> np.ndarray:
@@ -54,13 +60,14 @@ def reach(row: Row, step: int, direction: str) -> float:
 
     Returns:
         ``ε/‖θ‖``, between two displacements interpolated in their logarithm; 1, the largest one,
-        where so much is never lost; NaN where nothing was measured.
+        where so much is never lost; NaN where nothing was measured, or where accuracy is below
+        `LEARNED` to begin with.
     """
     values = over_displacements(row, step, "accuracy", direction)
     middle = len(LEVELS) // 2
     falls = values[middle] - values
     sides = LEVELS[middle + 1 :], falls[middle + 1 :], falls[:middle][::-1]
-    if not np.isfinite(falls).all():
+    if not np.isfinite(falls).all() or values[middle] < LEARNED:
         return float("nan")
     return float(np.sqrt(_first(sides[0], sides[1]) * _first(sides[0], sides[2])))
 
@@ -119,7 +126,7 @@ def displacement_figures(rows: Mapping[int, Row], step: int, of: str) -> list[Fi
                 for drawn in _both_signs(rows, step, output, arm, direction, log=log)
             ],
             title=f"{words}, {of}, step {step}",
-            caption=f"{BAND} Whole lines lengthen the weights, dotted ones shorten them.",
+            caption=CAPTION,
             colours=arm_colours(tuple(SHOWN)),
             axes=Axes("displacement over ‖θ‖", label, log_x=True, log_y=log),
             half=True,
