@@ -89,6 +89,9 @@ def test_changes_on_a_quadratic_loss():
         "window": theta - along(theta - oldest, v[:, :2]),
         "shrink": theta * (1 - share**2).sqrt()[:, None],
     }
+    u, sigma, w = torch.linalg.svd(theta.reshape(RUNS, 5, 4), full_matrices=False)
+    first_level = sigma[:, :1, None] * u[:, :, :1] @ w[:, :1]
+    expected["singular"] = theta - first_level.reshape(RUNS, D)
     base = loss_at(problem, now, theta)
     torch.testing.assert_close(found["loss"], base, **CLOSE)
     assert found["accuracy"].shape == (RUNS,)
@@ -99,7 +102,7 @@ def test_changes_on_a_quadratic_loss():
         )
         left = vector.norm(dim=1) / theta.norm(dim=1)
         torch.testing.assert_close(column(found, "left", name), left, **CLOSE)
-    for name in ("edge", "matched", "additive"):
+    for name in ("edge", "matched", "additive", "singular_matched"):
         torch.testing.assert_close(column(found, "removed", name), share, **CLOSE)
     for name in ("edge", "matched", "shrink"):
         torch.testing.assert_close(
@@ -137,7 +140,8 @@ def test_short_windows_are_nan_and_not_zero():
         observer.observe(s)[instrument_key(INSTRUMENT)]["loss_change"] for s in quadratic_run(5)
     ]
     names = INSTRUMENT.labels(window_of())["removal"]
-    needs = {"v1": 1, "edge": 2, "shrink": 2, "matched": 2, "window": 2, "bulk": 4, "random": 0}
+    needs = {"v1": 1, "edge": 2, "shrink": 2, "matched": 2, "window": 2, "bulk": 4, "random": 0,
+             "singular": 0, "singular_matched": 2}  # fmt: skip
     for updates, changes in enumerate(readings):
         for name, least in needs.items():
             there = changes[:, names.index(name)].isfinite()

@@ -18,10 +18,12 @@ from spectraledge.instruments.ablation_controls import (
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.functional_site import FunctionalSite, check_counts
 from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, check_subset
+from spectraledge.instruments.singular_parts import chosen_blocks, leading_singular_part
 
 __all__ = ["Ablation"]
 
 REMOVED = ("removal",)
+SINGULAR = ("singular", "singular_matched")
 DRAWN = ("random", "matched", "additive")
 # Keeps the published ratio from being a division by zero.
 PUBLISHED_GUARD = 1e-8
@@ -38,6 +40,9 @@ class Ablation(Instrument):
     - ``displacement``, ``window``: of the edge, but only what θ moved along it since the first
       snapshot, or in the window: ``θ − Σ_k ⟨θ − θ_0, v_k⟩ v_k``.
     - ``shrink``: ``θ √(1 − f²)``, as long as without the edge.
+    - ``singular``: ``θ`` without the first singular direction ``σ u vᵀ`` of every matrix;
+      ``singular_matched``: without as many of them, level by level, as are as long as what the
+      edge takes away (`leading_singular_part`).
     - ``matched``, over draws: one direction ``q = f θ/‖θ‖ + √(1 − f²) r`` with r random and
       orthogonal to θ, which holds exactly the share f, as the edge does. The fair control.
     - ``additive``, over draws: ``θ + f‖θ‖ r`` with r random, as far away as without the edge.
@@ -60,11 +65,12 @@ class Ablation(Instrument):
         ValueError: For unknown kinds or numbers out of range; at the first snapshot if the model
             has no such matrix.
 
-    Cost: 10 + 3 · draws forward passes over the distinct rows.
+    Cost: 12 + 3 · draws forward passes over the distinct rows, and two singular value
+    decompositions of every matrix.
 
-    Source: arXiv:2604.07380, ablation and random control. Differs by the matched controls, in
-    reporting what was removed, and where the window holds fewer than four directions: the bulk
-    is NaN there and not 0.
+    Source: arXiv:2604.07380, ablation and random control. Differs by the matched controls and
+    singular directions, in reporting what was removed, and where the window holds fewer than four
+    directions: the bulk is NaN there and not 0.
     """
 
     draws: int = 20
@@ -105,7 +111,7 @@ class Ablation(Instrument):
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the removals."""
         singles = tuple(f"v{k + 1}" for k in range(self.directions))
-        fixed = ("edge", "bulk", *singles, "displacement", "window", "shrink")
+        fixed = ("edge", "bulk", *singles, "displacement", "window", "shrink", *SINGULAR)
         return {"removal": (*fixed, *DRAWN)}
 
     def measure(self, window: Window) -> dict[str, Tensor]:
@@ -133,6 +139,9 @@ class Ablation(Instrument):
         edge = along(theta, v[:, :2]).norm(dim=-1, keepdim=True)
         share = edge / site.norm[:, None]
         yield theta * (1 - share.square()).clamp(min=0).sqrt()
+        blocks = chosen_blocks(window.now.layout, site.columns)
+        for length in (None, edge):
+            yield theta - leading_singular_part(theta, blocks, length)
         random = site.random(seed=self.seed, step=window.now.step)
         for first, second in islice(zip(random, random), self.draws):
             yield theta - along(theta, orthonormal_pair(first, second))
