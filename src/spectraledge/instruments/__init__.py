@@ -17,6 +17,7 @@ from spectraledge.instruments.curvature import Curvature
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
 from spectraledge.instruments.depth_composition import DepthComposition
+from spectraledge.instruments.edge_noise import EdgeNoise
 from spectraledge.instruments.fourier_structure import FourierStructure
 from spectraledge.instruments.functional_coordinate import FunctionalCoordinate
 from spectraledge.instruments.functional_response import FunctionalResponse
@@ -67,6 +68,7 @@ __all__ = [
     "DefectReading",
     "DepthComposition",
     "Differentiable",
+    "EdgeNoise",
     "FourierStructure",
     "FunctionalCoordinate",
     "FunctionalResponse",
