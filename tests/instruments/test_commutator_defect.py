@@ -269,6 +269,66 @@ def test_what_has_no_second_derivative_is_named(layers, expected):
         commutator_defect_of(model, mean_square, batches)
 
 
+class ByName(nn.Module):
+    """Calls what it holds by the name of its argument, and changes one in place."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.first, self.inner = nn.Linear(4, 4), inner
+
+    def forward(self, x):
+        return self.inner(x=self.first(x).sigmoid())
+
+
+class InPlace(nn.Module):
+    def forward(self, x):
+        return x.mul_(2.0)
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        (OnceModule(), r"module '0\.inner' \(OnceModule\) cannot be differentiated twice"),
+        (InPlace(), r"module '0\.inner' \(InPlace\) changes"),
+    ],
+    ids=["once", "in place"],
+)
+def test_modules_that_are_called_by_name_are_named(inner, expected):
+    model, batches = regression(ByName(inner))
+    with pytest.raises(ValueError, match=expected):
+        commutator_defect_of(model, mean_square, batches)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ((nn.Linear(4, 4), nn.Dropout(0.1)), r"in module '1' \(Dropout\); call model.eval"),
+        (
+            (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),),
+            r"module '0.self_attn' \(MultiheadAttention\), module '0.dropout' \(Dropout\)",
+        ),
+    ],
+)
+def test_active_dropout_is_refused_and_leaves_the_stream_alone(layers, expected):
+    model, batches = regression(*layers)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match=expected):
+        commutator_defect_of(model.train(), mean_square, batches)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert commutator_defect_of(model.eval(), mean_square, batches).defect > 0
+
+
+def test_a_loss_that_draws_numbers_is_refused_and_dropout_that_drops_nothing_is_fine():
+    model, batches = regression(nn.Linear(4, 4), nn.Dropout(0.0))
+    assert commutator_defect_of(model.train(), mean_square, batches).defect > 0
+
+    def noisy(model, batch):
+        return mean_square(model, (batch[0] + torch.randn_like(batch[0]), batch[1]))
+
+    with pytest.raises(ValueError, match="random numbers in the loss function itself"):
+        commutator_defect_of(model, noisy, batches)
+
+
 def test_harmless_in_place_modules_are_fine():
     fresh, batches = regression(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     expected = commutator_defect_of(fresh, mean_square, batches).defect

@@ -49,7 +49,8 @@ class LossClosure:
             Gradient, loss, NaN.
 
         Raises:
-            ValueError: If the loss is not a finite scalar, or does not depend on a parameter.
+            ValueError: If the loss is not a finite scalar, draws random numbers, or does not depend
+                on a parameter.
         """
         with self._explained(batch):
             flat, loss = self._loss(theta, batch)
@@ -84,7 +85,8 @@ class LossClosure:
         flat = theta.detach().clone().requires_grad_()
         named = {f"model.{name}": p for name, p in self.layout.views(flat[0]).items()}
         buffers = {f"model.{n}": b.clone() for n, b in self.model.named_buffers()}
-        loss = functional_call(self._objective, named | buffers, (batch,))
+        with self._without_chance(theta.device):
+            loss = functional_call(self._objective, named | buffers, (batch,))
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"{self.owner}: expected a scalar loss, got {got}; take its mean")
@@ -94,6 +96,21 @@ class LossClosure:
                 "the parameters"
             )
         return flat, loss.reshape(())
+
+    @contextmanager
+    def _without_chance(self, device: torch.device) -> Iterator[None]:
+        """Refuse a loss that draws random numbers, and take back those that it drew."""
+        before = _random_state(device)
+        yield
+        if torch.equal(_random_state(device), before):
+            return
+        (torch.cuda if device.type == "cuda" else torch).set_rng_state(before)
+        drawing = _drawing_modules(self.model)
+        raise ValueError(
+            f"{self.owner}: expected a loss that is the same every time, but it draws random "
+            f"numbers in {drawing or 'the loss function itself'}; call model.eval(), which "
+            "switches dropout off"
+        )
 
     @contextmanager
     def _explained(self, batch: Any) -> Iterator[None]:
@@ -113,6 +130,21 @@ class _Objective(nn.Module):
 
     def forward(self, batch: Any) -> Tensor:
         return self.loss(self.model, batch)
+
+
+def _random_state(device: torch.device) -> Tensor:
+    on_gpu = device.type == "cuda"
+    return torch.cuda.get_rng_state(device) if on_gpu else torch.get_rng_state()
+
+
+def _drawing_modules(model: nn.Module) -> str:
+    """Modules that switch weights off at random: dropout layers, and those that hold a rate."""
+    found = []
+    for name, module in model.named_modules():
+        rate = getattr(module, "p" if "Dropout" in type(module).__name__ else "dropout", 0.0)
+        if module.training and isinstance(rate, (int, float)) and rate > 0:
+            found.append(f"module {name!r} ({type(module).__name__})")
+    return ", ".join(found)
 
 
 def _product(gradient: Tensor, flat: Tensor, vector: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ class Ledger:
     """Rows by identity of the spec.
 
     Args:
-        rows: Rows to begin with; of two for one spec, the one that was trained further is kept.
+        rows: Rows to begin with; of two for one spec, the one that was trained further is kept,
+            with what only the other one measured.
 
     Raises:
         RuntimeError: If two specs have the same signature.
@@ -48,7 +49,10 @@ class Ledger:
         return iter(sorted(self._rows.values(), key=lambda row: (row.name, row.signature)))
 
     def add(self, row: Row) -> None:
-        """Take a row, unless one that was trained further is there already.
+        """Take a row, or of two for one run the one that was trained further.
+
+        What only the other one measured is kept beside it: studies that share runs measure
+        different things, and the same spec gives the same run.
 
         Args:
             row: The row.
@@ -59,8 +63,9 @@ class Ledger:
         old = self._rows.get(row.signature)
         if old is not None:
             _check_spec(old, row.spec_json)
-        if old is None or _rank(row) >= _rank(old):
-            self._rows[row.signature] = row
+            further, other = (row, old) if _rank(row) >= _rank(old) else (old, row)
+            row = further.with_readings_of(other)
+        self._rows[row.signature] = row
 
     def get(self, spec: RunSpec, until: Decision | None = None) -> Row | None:
         """The row of a spec, as it stands at a decision.

@@ -97,11 +97,22 @@ class Row:
         # An instrument whose turn had not come by then has no curves.
         return replace(self, state="decided", curves={n: v for n, v in kept.items() if len(v)})
 
+    def with_readings_of(self, other: Row) -> Row:
+        """The row with the curves of instruments that only another row of the same run has."""
+        own = {_instrument(name) for name in self.curves}
+        more = {n: v for n, v in other.curves.items() if _instrument(n) not in own}
+        return replace(self, curves={**self.curves, **more}) if more else self
+
     def answers(self, decision: Decision | None) -> bool:
         """Whether the run was trained as far as is asked."""
         if self.state != "decided":
             return True
         return decision is not None and decision.decided_at(self.curves) is not None
+
+
+def _instrument(name: str) -> str:
+    """What measured a curve; of metrics nothing."""
+    return name.rpartition("/")[0]
 
 
 def _step_name(name: str) -> str:

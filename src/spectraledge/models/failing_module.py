@@ -76,11 +76,12 @@ def check_second_derivative(gradient: Tensor) -> None:
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a module: copies of its positional arguments, and whether it changed them."""
+    """One call of a module: copies of its arguments, and whether it changed them."""
 
     name: str
     module: nn.Module
     inputs: tuple[Any, ...]
+    named: dict[str, Any]
     changed: bool
 
 
@@ -113,18 +114,22 @@ def failing_module(model: nn.Module, run: Callable[[], object]) -> str:
 def _recorded(model: nn.Module, run: Callable[[], object]) -> list[_Call]:
     """Calls in the order in which they end, so inner ones first."""
     names = {module: name or "the model itself" for name, module in model.named_modules()}
-    begun: list[tuple[tuple[Any, ...], list[int]]] = []
+    begun: list[tuple[tuple[Any, ...], dict[str, Any], list[int]]] = []
     calls: list[_Call] = []
 
-    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        begun.append((tuple(_copy(x) for x in inputs), _versions(inputs)))
+    def before(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        copies = {key: _copy(x) for key, x in named.items()}
+        begun.append((tuple(map(_copy, inputs)), copies, _versions(inputs, named)))
 
-    def after(module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-        copies, versions = begun.pop()
-        calls.append(_Call(names[module], module, copies, _versions(inputs) != versions))
+    def after(
+        module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: object
+    ) -> None:
+        copies, copied, versions = begun.pop()
+        changed = _versions(inputs, named) != versions
+        calls.append(_Call(names[module], module, copies, copied, changed))
 
-    hooks = [m.register_forward_pre_hook(before) for m in names]
-    hooks += [m.register_forward_hook(after) for m in names]
+    hooks = [m.register_forward_pre_hook(before, with_kwargs=True) for m in names]
+    hooks += [m.register_forward_hook(after, with_kwargs=True) for m in names]
     buffers = {name: b.clone() for name, b in model.named_buffers()}
     try:
         with torch.enable_grad():
@@ -140,15 +145,18 @@ def _recorded(model: nn.Module, run: Callable[[], object]) -> list[_Call]:
 
 
 def _fault(call: _Call) -> str | None:
-    inputs = [_copy(x).requires_grad_() if _floating(x) else x for x in call.inputs]
+    keys = list(call.named)
+    arguments = [*call.inputs, *call.named.values()]
+    inputs = [_copy(x).requires_grad_() if _floating(x) else x for x in arguments]
     leaves = [x for x in inputs if _floating(x)] + list(call.module.parameters())
     # A copy of each input goes in, since in-place changes of a leaf are forbidden.
     entering = [x.clone() if _floating(x) else x for x in inputs]
+    positional, named = entering[: len(call.inputs)], zip(keys, entering[len(call.inputs) :])
     if not leaves:
         return None
     try:
         with torch.enable_grad(), twice_differentiable():
-            output = call.module(*entering)
+            output = call.module(*positional, **dict(named))
             if not _floating(output):
                 return None
             if not output.requires_grad:
@@ -169,8 +177,8 @@ def _fault(call: _Call) -> str | None:
     return None
 
 
-def _versions(values: tuple[Any, ...]) -> list[int]:
-    return [x._version for x in values if isinstance(x, Tensor)]
+def _versions(inputs: tuple[Any, ...], named: dict[str, Any]) -> list[int]:
+    return [x._version for x in (*inputs, *named.values()) if isinstance(x, Tensor)]
 
 
 def _copy(value: Any) -> Any:

@@ -129,6 +129,24 @@ def test_of_two_rows_the_one_that_was_trained_further_stays(chance):
     assert kept is other
 
 
+def test_what_only_one_of_two_rows_measured_is_kept(chance):
+    spec = small()
+    short, long = (row_of(spec, chance, "decided", records) for records in (4, 6))
+    extra = {"probe(rows=3)/step": np.array([0, 8]), "probe(rows=3)/r:a.b": np.array([0.5, 0.7])}
+    measured = replace(short, curves={**short.curves, **extra})
+    for order in ([measured, long], [long, measured]):
+        (kept,) = Ledger(order)
+        assert kept.steps_taken == long.steps_taken
+        assert kept.curves.keys() == long.curves.keys() | extra.keys()
+        for name, values in long.curves.items():
+            assert kept.curves[name] is values
+        assert kept.curve("probe(rows=3)/r:a.b")[0].tolist() == [0, 8]
+    # The row that was trained further has its own readings, also those that end sooner.
+    fewer = {n: v for n, v in long.curves.items() if not n.startswith("weight_spectrum")}
+    (kept,) = Ledger([short, replace(long, curves=fewer)])
+    assert kept.curves["weight_spectrum/step"] is short.curves["weight_spectrum/step"]
+
+
 def test_a_forgotten_row_is_asked_for_again(chance):
     ledger = Ledger([row_of(small(), chance)])
     ledger.forget(ledger.get(small()))
