@@ -10,6 +10,7 @@ from spectraledge.experiments.execution_subspace.base_runs import DECAY, base_ru
 from spectraledge.experiments.execution_subspace.intervention_effects import (
     BASELINE,
     delays_of,
+    watched_to,
 )
 from spectraledge.experiments.execution_subspace.interventions import (
     HORIZON,
@@ -114,7 +115,7 @@ DOSE, NEVER, LEARNING, SUPPRESSES, PROTOCOL = (
 )  # fmt: skip
 SIZE = "At s = 0.75 it delays grokking by a fifth to a quarter, basis"
 RANDOM, INSIDE, SCALING, AFTER, BATCHES = (
-    "A random basis", "Nor has", "A gradient of a quarter", "Suppression that Adam", "A basis from",
+    "A random basis of", "A random basis inside", "A gradient of a quarter", "Suppression that Adam", "A basis from",
 )  # fmt: skip
 
 
@@ -235,6 +236,36 @@ def test_censored_delays_are_lower_bounds_and_their_difference_unknown():
     assert "steps (97.5 %)" in seen.difference_words(0.975)
     never = delays_of(cells([None, None], other), "a", HORIZON)
     assert never.words() == f"none of 2 grok by step {HORIZON}"
+
+
+def trained_to(step, last):
+    """A row that ends at a step, grokked at another or never."""
+    steps = np.arange(0, last + 1, 100)
+    first = np.inf if step is None else step - 200
+    curves = {
+        "step": steps,
+        "validation_accuracy": np.where(steps >= first, 1.0, 0.02),
+        "lost_at": np.full(steps.size, -1),
+    }
+    return Row("signature", "name", "{}", "decided", curves)
+
+
+def test_runs_that_were_trained_on_count_as_far_as_all_that_they_are_compared_with():
+    plain = {seed: trained_to(4000, 4000) for seed in (0, 1)}
+    late = {0: trained_to(13_400, 13_400), 1: trained_to(None, 15_000)}
+    assert watched_to(late.values(), HORIZON) == 15_000
+    found = delays_of({"add": {BASELINE: plain, "a": late}}, "a", HORIZON)
+    assert found.steps == {0: 9400.0, 1: 11_000.0}
+    assert found.words().endswith("1 of 2 grok by step 15000")
+    # One that stopped at the horizon holds the others back.
+    short = {0: late[0], 1: trained_to(None, HORIZON)}
+    assert watched_to(short.values(), HORIZON) == HORIZON
+    assert delays_of({"add": {BASELINE: plain, "a": short}}, "a", HORIZON).grokked == 0
+    # Where all grokked at last nothing is censored.
+    both = {0: late[0], 1: trained_to(14_000, 14_000)}
+    found = delays_of({"add": {BASELINE: plain, "a": both}}, "a", HORIZON)
+    assert (found.censored, found.steps) == (False, {0: 9400.0, 1: 10_000.0})
+    assert watched_to([], HORIZON) == HORIZON
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

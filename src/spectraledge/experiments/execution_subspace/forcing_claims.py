@@ -30,19 +30,19 @@ Status = Literal["holds", "fails", "undecided"]
 # Means of `grok_stop`, read off the figures, by family.
 PUBLISHED: Mapping[str, tuple[str, str]] = {
     "kick": (
-        "A single kick along the commutator has no effect",
+        f"A single kick along the commutator moves grokking by less than {MARGIN:.0f} steps",
         "3200, 3200, 3233, 3200 for α = 1, 5, 10, 20, against 3233",
     ),
     "sustained kicks": (
-        "Sustained kicks have no effect",
+        f"Sustained kicks move grokking by less than {MARGIN:.0f} steps",
         "27 of 27 grok at about 3200: means 3167–3233, random 3167–3300, against 3200",
     ),
     "noise": (
-        "Noise orthogonal to the subspace has no effect",
+        f"Noise orthogonal to the subspace moves grokking by less than {MARGIN:.0f} steps",
         "3167, 3200, 3200, 3167 for norms 0.01, 0.05, 0.1, 0.5, against 3233",
     ),
     "penalty": (
-        "Suppression at every tenth step has no effect",
+        f"Suppression at every tenth step moves grokking by less than {MARGIN:.0f} steps",
         "3333, 3200, 3267, 3200 for strengths 0.1, 0.3, 0.5, 0.9, against 3233",
     ),
 }

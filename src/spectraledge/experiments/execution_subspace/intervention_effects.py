@@ -1,13 +1,14 @@
 """What interventions did to the step of grokking: delays against the ordinary run of the seed.
 
-Every run is watched up to one horizon, and one that has not grokked by then counts with the
-horizon, so that a delay is a difference of restricted means and what is never reached is not left
-out. The seed is the unit: with several operations a seed's delay is the mean over them.
+Every run is watched up to one horizon, or further where all runs that are compared were, and one
+that has not grokked by then counts with the horizon, so that a delay is a difference of restricted
+means and what is never reached is not left out. The seed is the unit: with several operations a
+seed's delay is the mean over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,7 @@ __all__ = [
     "grok_times",
     "level_words",
     "selection_words",
+    "watched_to",
 ]
 
 BASELINE = "no intervention"
@@ -180,13 +182,29 @@ def grok_times(rows: Mapping[int, Row], budget: int) -> Times | None:
     return Times.from_optional(found, budget) if found else None
 
 
+def watched_to(rows: Iterable[Row], budget: int) -> int:
+    """Last step at which it is known of every run whether it had grokked.
+
+    Args:
+        rows: Runs that are compared.
+        budget: Step that all were watched to.
+
+    Returns:
+        A later step where those that had not grokked by the budget were trained beyond it.
+    """
+    steps = [(grok_stop(row), row.steps_taken) for row in rows]
+    waiting = [taken for grokked, taken in steps if grokked is None]
+    seen = [grokked for grokked, _ in steps if grokked is not None]
+    return max(budget, min(waiting) if waiting else max(seen, default=0))
+
+
 def delays_of(cells: Cells, arm: str, budget: int, reference: str = BASELINE) -> Delays | None:
     """Delays of an arm against another on the same seeds.
 
     Args:
         cells: Rows by operation, arm and seed.
         arm: Which.
-        budget: Step that a run without grokking counts with.
+        budget: Step that a run without grokking counts with, or a later one: see `watched_to`.
         reference: Against which.
 
     Returns:
@@ -194,8 +212,10 @@ def delays_of(cells: Cells, arm: str, budget: int, reference: str = BASELINE) ->
     """
     found: dict[int, list[tuple[float, float]]] = {}
     grokked = count = unknown = 0
-    for arms in cells.values():
-        own, plain = arms.get(arm, {}), arms.get(reference, {})
+    both = [(arms.get(arm, {}), arms.get(reference, {})) for arms in cells.values()]
+    budget = watched_to((rows[seed] for own, plain in both for rows in (own, plain)
+                         for seed in own.keys() & plain.keys()), budget)  # fmt: skip
+    for own, plain in both:
         for seed in [seed for seed in own if seed in plain]:
             step, before = (grok_time(rows[seed], budget) for rows in (own, plain))
             found.setdefault(seed, []).append((float(step or budget), float(before or budget)))

@@ -9,13 +9,14 @@ import numpy as np
 
 from spectraledge.experiments.execution_subspace.intervention_effects import (
     BASELINE,
-    EQUIVALENCE,
     MARGIN,
     Cells,
     Delays,
     delays_of,
     grok_time,
+    watched_to,
 )
+from spectraledge.experiments.execution_subspace.regimes import HELD_OUT
 from spectraledge.experiments.execution_subspace.suppression_arms import (
     AMPLIFIED,
     AMPLIFIED_OTHER,
@@ -35,7 +36,7 @@ from spectraledge.experiments.row_values import (
     short,
 )
 from spectraledge.report import Verdict
-from spectraledge.series import Interval, mean_interval, proportion_interval
+from spectraledge.series import Interval, mean_interval
 
 __all__ = ["PUBLISHED", "dose_slope", "suppression_verdicts"]
 
@@ -51,6 +52,8 @@ PUBLISHED: Mapping[str, tuple[float, ...]] = {
 # 16 to 27 % read off the figures, and the noise of 300 in about 3200 steps on either side.
 EXPECTED = (0.16 - 0.09, 0.27 + 0.09)
 MEMORISED = 0.95
+# An accuracy that is far from grokking, whatever the rule.
+NOWHERE_NEAR = 0.5
 NOT_RUN = "not run yet"
 
 
@@ -69,7 +72,7 @@ def suppression_verdicts(cells: Cells, found: Mapping[str, Delays], budget: int)
         _dose_response(cells, budget),
         _size(found.get(OTHER_BATCHES), "as published"),
         _size(found.get(PRIMARY), "basis from the run's own batches"),
-        _never(found.get(dose(1.0)), found.get(RANDOM_WHOLE)),
+        _never(cells, found.get(dose(1.0)), found.get(RANDOM_WHOLE)),
         _not_learning(cells),
         _suppresses(cells, found, budget),
         _published_protocol(cells, found, budget),
@@ -85,7 +88,9 @@ def dose_slope(cells: Cells, budget: int) -> list[float]:
         if not all(arm in arms for arm in strengths):
             continue
         for seed in set.intersection(*(set(arms[arm]) for arm in strengths)):
-            steps = [grok_time(arms[arm][seed], budget) or budget for arm in strengths]
+            rows = [arms[arm][seed] for arm in strengths]
+            last = watched_to(rows, budget)
+            steps = [grok_time(row, last) or last for row in rows]
             slope = np.polyfit(list(strengths.values()), steps, 1)[0]
             slopes.setdefault(seed, []).append(float(slope))
     return [float(np.mean(slopes[seed])) for seed in sorted(slopes)]
@@ -100,7 +105,7 @@ def _censored(cells: Cells, budget: int) -> bool:
         if strength < 1
         for row in arms.get(dose(strength), {}).values()
     ]
-    return any(grok_time(row, budget) is None for row in rows)
+    return any(grok_time(row, watched_to([row], budget)) is None for row in rows)
 
 
 def _dose_response(cells: Cells, budget: int) -> Verdict:
@@ -174,22 +179,28 @@ def _published_protocol(cells: Cells, found: Mapping[str, Delays], budget: int) 
     )
 
 
-def _never(full: Delays | None, random: Delays | None) -> Verdict:
+def _never(cells: Cells, full: Delays | None, random: Delays | None) -> Verdict:
     claim = "At s = 1 no run groks"
     paper = "0 of 12 within 15,000 steps, and 0 of 3 with a random basis"
-    if full is None:
+    highest: dict[int, float] = {}
+    for arms in cells.values():
+        for seed, row in arms.get(dose(1.0), {}).items():
+            own = float(np.nanmax(row.curve(HELD_OUT)[1]))
+            highest[seed] = max(own, highest.get(seed, 0.0))
+    reached = mean_of(highest.values(), 0.0, 1.0)
+    if full is None or reached is None:
         return Verdict(claim, paper, NOT_RUN, "undecided")
-    share = proportion_interval(full.grokked, full.count, EQUIVALENCE)
     told = f"{full.grokked} of {full.count} by step {full.budget}"
     if random is not None:
         told += f"; random basis {random.grokked} of {random.count}"
     return Verdict(
         claim,
         paper,
-        told,
-        decide(share, below=0.5),
-        "Holds if the exact one-sided 95 % bound on the share that groks is below one half. A "
-        "random basis doing the same says that the subspace is not the reason.",
+        f"{told}; highest accuracy {share_words(reached)}",
+        decide(reached, below=NOWHERE_NEAR),
+        "Highest held-out accuracy that any run of a seed reaches; holds if its 95 % interval is "
+        f"below {NOWHERE_NEAR:g}. A random basis doing the same says that the subspace is not the "
+        "reason.",
     )
 
 

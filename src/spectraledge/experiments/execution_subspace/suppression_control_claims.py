@@ -31,6 +31,7 @@ from spectraledge.report import Verdict
 __all__ = ["control_verdicts"]
 
 NOT_RUN = "not run yet"
+UNMOVED = f"moves grokking by less than {MARGIN:.0f} steps"
 
 
 # Controls that exchange the basis, or what is projected, each against the ordinary run.
@@ -42,7 +43,7 @@ ALSO: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         OWN_PAST: (
             "Suppression of what leaves the run's own past delays, without knowing its future",
-            "The basis follows the trajectory so far.",
+            "The basis is that of the last 32 records, 3200 steps, of the run so far.",
         ),
         INITIAL: (
             "So does suppression of what leaves the initial weights",
@@ -68,8 +69,8 @@ def control_verdicts(cells: Cells, found: Mapping[str, Delays], budget: int) -> 
         The verdicts.
     """
     return [
-        _random(found.get(RANDOM), "A random basis of the whole space has no effect"),
-        _random(found.get(RANDOM_MATCHED), "Nor has a random basis inside attention"),
+        _random(found.get(RANDOM), f"A random basis of the whole space {UNMOVED}"),
+        _random(found.get(RANDOM_MATCHED), f"A random basis inside attention {UNMOVED}"),
         _scaling(found.get(SCALED)),
         _after_adam(found.get(AFTER_ADAM)),
         _same_batches(cells, found, budget),
@@ -89,13 +90,14 @@ def _same_batches(cells: Cells, found: Mapping[str, Delays], budget: int) -> Ver
         f"basis from other batches {other.words()}; from the same ones later by {between.words()}",
         decide(between.interval(), above=0.0),
         "s = 0.75; holds if the 95 % interval of the paired difference is above 0. The other basis "
-        "is of a run with the same weights and split that goes through its data epoch by epoch.",
+        "is of a run with the same weights and split that goes through its data epoch by epoch, "
+        "where the published one draws other batches with replacement.",
     )
 
 
 def _random(delay: Delays | None, claim: str) -> Verdict:
     paper = "less than 50 steps at s ≤ 0.75; the figure cannot be read, its axis ends at 200,000"
-    if "Nor" in claim:
+    if "inside attention" in claim:
         paper = "not tried: the published random basis covers all parameters, the other attention"
     return _equal(delay, claim, paper)
 
@@ -115,7 +117,7 @@ def _equal(delay: Delays | None, claim: str, paper: str, note: str = "") -> Verd
 
 
 def _scaling(delay: Delays | None) -> Verdict:
-    claim = "A gradient of a quarter of its length changes nothing"
+    claim = f"A gradient of a quarter of its length {UNMOVED}"
     return _equal(
         delay,
         claim,

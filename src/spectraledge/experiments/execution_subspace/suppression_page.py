@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -70,7 +71,9 @@ EXPLAINING = (BASELINE, PRIMARY, AMPLIFIED, SCALED, RANDOM, RANDOM_MATCHED, RAND
 NORMED = (SCALED, PRIMARY, AMPLIFIED, dose(1.0), RANDOM, DECAY_INSIDE)
 NORM, BRACKET = "weight_spectrum/frobenius_norm", "commutator_defect/bracket_norm"
 FULLER = (
-    "Runs are watched for 8000 steps, where the published ones with s = 1 had 15,000. The "
+    "Runs are watched for 8000 steps, where the published ones with s = 1 had 15,000; some that "
+    "had not generalised by then were trained on, and count as far as all that they are compared "
+    "with. The "
     "published size (`--scale full`) adds three operations and the absolute numbers of steps; a "
     "version with SGD, where the length of a gradient matters, is not part of this study."
 )
@@ -80,7 +83,7 @@ def suppression_page(title: str, known: Known, scale: Scale) -> Page:
     """The page; see `suppression_dose_response`."""
     protocol = protocol_of(scale)
     budget = budget_of(protocol)
-    cells = arms_of(known, protocol, CHAINS)
+    cells = arms_of(replace(known, beyond=True), protocol, CHAINS)
     found = delays(cells, list(CHAINS), budget)
     sections = [
         section
@@ -118,7 +121,7 @@ def _answer(cells: Cells, found: Mapping[str, Delays], budget: int) -> str:
         and (between := delays_of(cells, other, budget, own)) is not None
     ]
     if full := found.get(dose(1.0)):
-        told.append(f"At s = 1, {full.grokked} of {full.count} grok by step {budget}.")
+        told.append(f"At s = 1, {full.grokked} of {full.count} grok by step {full.budget}.")
     return " ".join(told) or "Suppression and amplification are not both known yet."
 
 
