@@ -51,8 +51,11 @@ class WeightMatrix:
         Returns:
             A view ``(*runs, outputs, inputs)``.
         """
-        whole = layout.view(flat, self.parameter)
-        oriented = whole.mT if self.transposed else whole
+        return self.part_of(layout.view(flat, self.parameter))
+
+    def part_of(self, parameter: Tensor) -> Tensor:
+        """The matrix in the parameter that holds it, a view ``(*runs, outputs, inputs)``."""
+        oriented = parameter.mT if self.transposed else parameter
         return oriented[..., self.start : self.start + self.rows, :]
 
 

@@ -115,7 +115,8 @@ DOSE, NEVER, LEARNING, SUPPRESSES, PROTOCOL = (
 )  # fmt: skip
 SIZE = "At s = 0.75 it delays grokking by a fifth to a quarter, basis"
 RANDOM, INSIDE, SCALING, AFTER, BATCHES = (
-    "A random basis of", "A random basis inside", "A gradient of a quarter", "Suppression that Adam", "A basis from",
+    "A random basis of", "A random basis inside", "A gradient of a quarter",
+    "Suppression that Adam", "A basis from",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from spectraledge.instruments import (
     TrajectoryPCA,
     Window,
     instrument_key,
+    saved_trajectory,
     trajectory_of,
 )
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
@@ -237,6 +238,42 @@ def test_checkpoints_of_any_model_give_what_the_instrument_gives():
     early = last(TrajectoryPCA(), snapshots_of(flats[:5]))["first_share"]["model"].item()
     index = reading.labels["scope"].index("model")
     assert reading.arrays["first_share"][0, index].item() == pytest.approx(early, rel=1e-9)
+
+
+def test_a_list_is_not_copied_and_gives_what_an_iterator_does(monkeypatch):
+    """Also fused, transposed, tied and half-precision tensors, and integers among them."""
+    chance = torch.Generator().manual_seed(0)
+
+    def state():
+        def draw(*shape):
+            return torch.randn(*shape, generator=chance)
+
+        embedding = draw(9, 4)
+        return {
+            "embedding.weight": embedding,
+            "h.0.attn.c_attn.weight": draw(4, 12),  # transposed, as GPT-2 stores it
+            "blocks.1.attn.qkv.weight": draw(12, 4),
+            "norm.weight": draw(4).half(),
+            "steps": torch.tensor(3),
+            "head.weight": embedding,
+        }
+
+    states = [state() for _ in range(6)]
+    instrument = TrajectoryPCA(kinds=("query", "value"), components=3)
+    copied = trajectory_of(iter(states), instrument, lr=1e-3)
+
+    def refuse(named):
+        raise AssertionError("a list is in memory already")
+
+    monkeypatch.setattr(saved_trajectory, "_flat", refuse)
+    for kind in (list, tuple):
+        found = trajectory_of(kind(states), instrument, lr=1e-3)
+        assert found.labels == copied.labels
+        for name, array in copied.arrays.items():
+            # Float64 sums in another order.
+            torch.testing.assert_close(
+                found.arrays[name], array, rtol=1e-8, atol=1e-10, equal_nan=True
+            )
 
 
 def test_tied_tensors_count_once():

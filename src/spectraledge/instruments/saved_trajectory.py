@@ -69,7 +69,8 @@ def trajectory_of(
         lr: Learning rate, one or one a checkpoint; without it what needs the decay rate is NaN.
         sizes: How many checkpoints each expanding window takes; the published 20 sizes if None.
         sketch: Keep this many numbers of each checkpoint instead of all, at the error that
-            `TrajectoryGram` states. None keeps the checkpoints, in their own type.
+            `TrajectoryGram` states. None keeps the checkpoints, in their own type; those of a
+            list or a tuple, which are in memory, are not copied.
         held: Keep at most twice this many checkpoints at a time, exactly and at the price of
             reading each T / (2 held) times; `checkpoints` must then be a sequence, such as one
             that loads a file when it is indexed.
@@ -96,22 +97,28 @@ def trajectory_of(
         again, products = _read_again(checkpoints, instrument, held, sketch)
         moments = _moments(len(products[0][0]), steps, lr, sizes)
         return _over_windows(instrument, again, products, *moments)
-    layout, flats, grams, scopes, count = None, [], [], None, 0
+    # What comes from an iterator may change while the next one is made, so it is copied.
+    resident = isinstance(checkpoints, (list, tuple)) and sketch is None
+    layout, scopes, count = None, None, 0
+    kept: list[list[tuple[Tensor, ...]]] = []
+    grams: list[TrajectoryGram] = []
     for state in checkpoints:
-        found, flat = _flat(state)
+        named = _named(state)
+        found = _layout_of(named)
         if scopes is None or layout is None:
             layout, scopes = found, TrajectoryScopes.of(found, instrument.kinds)
-            grams = [TrajectoryGram(sketch=sketch) for _ in scopes.pieces(flat)]
         _check_layout(found, layout, count)
+        pieces = scopes.pieces_of(named) if resident else scopes.pieces(_flat(named))
         if sketch is None:
-            flats.append(scopes.pieces(flat))
+            kept.append(pieces)
         else:
-            for gram, piece in zip(grams, scopes.pieces(flat)):
+            grams = grams or [TrajectoryGram(sketch=sketch) for _ in pieces]
+            for gram, piece in zip(grams, pieces):
                 gram.add(*piece)
         count += 1
     if scopes is None or count < 2:
         raise ValueError(f"expected at least two checkpoints, got {count}")
-    products = [g.products for g in grams] if sketch is not None else _products(flats)
+    products = [g.products for g in grams] if sketch is not None else _products(kept)
     return _over_windows(instrument, scopes, products, *_moments(count, steps, lr, sizes))
 
 
@@ -128,14 +135,14 @@ def _read_again(
         )
     if len(checkpoints) < 2:
         raise ValueError(f"expected at least two checkpoints, got {len(checkpoints)}")
-    layout = _flat(checkpoints[0])[0]
+    layout = _layout_of(_named(checkpoints[0]))
     scopes = TrajectoryScopes.of(layout, instrument.kinds)
 
     def read(number: int) -> list[Tensor]:
-        found, flat = _flat(checkpoints[number])
-        _check_layout(found, layout, number)
+        named = _named(checkpoints[number])
+        _check_layout(_layout_of(named), layout, number)
         # A piece of several parts, the parameters outside of all matrices, is one vector.
-        return [torch.cat(parts, -1) for parts in scopes.pieces(flat)]
+        return [torch.cat(parts, -1) for parts in scopes.pieces(_flat(named))]
 
     return scopes, lazy_products_of_pieces(read, len(checkpoints), held=held)
 
@@ -187,17 +194,24 @@ def _moments(
     return taken, as_tensors, chosen
 
 
-def _flat(state: State) -> tuple[Layout, Tensor]:
+def _named(state: State) -> dict[str, Tensor]:
+    """Floating-point tensors by name; tied ones count once, under their first name."""
     named, seen = {}, set()
     for name, tensor in state.items():
-        # Tied tensors count once, under their first name.
         place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.stride())
         known = (place, tensor.shape) in seen and tensor.numel() > 0
         if tensor.is_floating_point() and not known:
             named[name] = tensor.detach()
             seen.add((place, tensor.shape))
-    layout = Layout(tuple(named), tuple(tuple(t.shape) for t in named.values()))
-    return layout, torch.cat([t.reshape(-1) for t in named.values()]).unsqueeze(0)
+    return named
+
+
+def _layout_of(named: Mapping[str, Tensor]) -> Layout:
+    return Layout(tuple(named), tuple(tuple(t.shape) for t in named.values()))
+
+
+def _flat(named: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([t.reshape(-1) for t in named.values()]).unsqueeze(0)
 
 
 def _check_layout(found: Layout, expected: Layout, number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -94,6 +94,15 @@ class TrajectoryScopes:
             (m.view(flat, self.layout).flatten(1),) for m in self.matrices
         ]
         return [*own, tuple(flat[:, columns] for columns in self.rest)] if self.rest else own
+
+    def pieces_of(self, parameters: Mapping[str, Tensor]) -> list[tuple[Tensor, ...]]:
+        """The same of one run's parameters by name, which are not joined into one vector first."""
+        own: list[tuple[Tensor, ...]] = [
+            (m.part_of(parameters[m.parameter]).reshape(1, -1),) for m in self.matrices
+        ]
+        whole = _wholly_chosen(self.layout, self.matrices)
+        others = tuple(parameters[n].reshape(1, -1) for n in self.layout.names if n not in whole)
+        return [*own, others] if others else own
 
     def products(self, pieces: Sequence[Tensor]) -> Tensor:
         """Products ``(R, scopes, T, T)`` of the vector scopes from those of the pieces."""
