@@ -9,6 +9,7 @@ from spectraledge.experiments.execution_subspace.long_trajectory import STUDY
 from spectraledge.experiments.execution_subspace.long_trajectory_page import long_trajectory_page
 from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
     GENERALISING,
+    HORIZON,
     STEPS,
     UNTIL,
     LongRuns,
@@ -99,7 +100,8 @@ def test_released_numbers_are_compared_and_one_seed_decides_nothing():
     ledger = planted("full", Truth(0.76, 0.43, 0.43, released=True))
     page = STUDY.page(Known(ledger, UNTIL), "full")
     assert "largest difference 0.00" in page.verdicts[0].observed
-    assert "x2_xy_y2 0.42" in page.verdicts[0].observed
+    assert "x2_xy_y2, after 200,000 steps 0.42" in page.verdicts[0].observed
+    assert "missing" not in page.verdicts[0].observed
     assert {v.status for v in page.verdicts} == {"undecided"}
 
 
@@ -109,6 +111,15 @@ def test_runs_that_were_stopped_early_decide_nothing_and_are_shown():
     assert {v.status for v in page.verdicts} == {"undecided"}
     assert all("some runs are missing" in v.observed for v in page.verdicts)
     assert page.sections[0].items[0].rows[0][2] == f"{STEPS['demo'] // 2:,}"
+
+
+def test_a_published_run_counts_from_the_horizon_on_and_is_read_where_it_ended():
+    ledger = planted("full", Truth(0.76, 0.43, 0.70, part=0.5))
+    page = STUDY.page(Known(ledger, UNTIL), "full")
+    released, *others = page.verdicts
+    assert "after 100,000 steps" in released.observed
+    assert "some runs are missing" in released.observed
+    assert not any("missing" in v.observed for v in others)
 
 
 def test_a_hard_operation_that_generalises_is_no_example_of_one():
@@ -126,5 +137,7 @@ def test_every_part_of_the_page_is_there(scale, tmp_path):
 
 def test_published_runs_are_the_published_length():
     runs = [spec for own in long_runs("full").values() for spec in own]
-    assert {spec.steps for spec in runs} == {200_000} == {UNTIL.horizon}
+    assert {spec.steps for spec in runs} == {200_000}
+    # A later horizon is another decision on the same run, not another run.
+    assert UNTIL.horizon == HORIZON < 200_000
     assert {spec.task.operation for spec in runs} == {"x2_xy_y2", "x3_xy", GENERALISING}

@@ -9,6 +9,8 @@ from math import inf, nan
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
     GENERALISING,
+    HORIZON,
+    PUBLISHED_STEPS,
     STEPS,
     LongRuns,
 )
@@ -60,22 +62,25 @@ def _as_released(runs: LongRuns, scale: Scale) -> Verdict:
     found = mean_of(per_seed(runs.hard, [differences], max))
     if found is None:
         return Verdict(claim, paper, UNKNOWN, "undecided", rule)
-    ends = "; ".join(f"{o} {words}" for o, words in _ends(runs).items())
+    ends = "; ".join(f"{o}, {words}" for o, words in _ends(runs).items())
     words = f"{ends}; largest difference {share_words(found)}"
     status = decide(found, below=NEAR)
-    return concluded(claim, paper, words, status, rule, whole=runs.whole(scale))
+    whole = runs.whole(scale, runs.hard_operations, PUBLISHED_STEPS)
+    return concluded(claim, paper, words, status, rule, whole=whole)
 
 
 def _ends(runs: LongRuns) -> dict[str, str]:
     return {
-        operation: " and ".join(share_words(_over(own, [mean], FIRST)) for mean in runs.means)
+        operation: f"after {min(run.row.steps_taken for run in own):,} steps "
+        + " and ".join(share_words(_over(own, [mean], FIRST)) for mean in runs.means)
         for operation, own in runs.by_operation.items()
         if operation != GENERALISING and own
     }
 
 
 def _below_walk(runs: LongRuns, scale: Scale) -> Verdict:
-    claim = f"After {STEPS[scale]:,} steps PC1 of hard operations is below that of a random walk"
+    least = min(HORIZON, STEPS[scale])
+    claim = f"After {least:,} steps and more PC1 of hard operations is below that of a random walk"
     paper = "−73 to −30 deviations in the released figure; “all operations above 5 σ” in the text"
     rule = "Mean over attention matrices and hard operations at the end, less that of the walk."
     excess = _over(runs.hard, runs.matrices, "excess")
@@ -88,7 +93,9 @@ def _below_walk(runs: LongRuns, scale: Scale) -> Verdict:
     )  # fmt: skip
     words = f"excess {share_words(excess)}; z from {lowest} to {highest}"
     status = decide(excess, below=0)
-    return concluded(claim, paper, words, status, rule, whole=runs.whole(scale))
+    return concluded(
+        claim, paper, words, status, rule, whole=runs.whole(scale, runs.hard_operations)
+    )
 
 
 def _falls(runs: LongRuns, scale: Scale) -> Verdict:
@@ -107,7 +114,9 @@ def _falls(runs: LongRuns, scale: Scale) -> Verdict:
         f"of {GENERALISING}, which generalises, {share_words(beside)}"
     )
     status = decide(change, below=0)
-    return concluded(claim, paper, words, status, rule, whole=runs.whole(scale))
+    return concluded(
+        claim, paper, words, status, rule, whole=runs.whole(scale, runs.hard_operations)
+    )
 
 
 def _change(found: Iterable[Run], scopes: Iterable[str], start: float) -> Interval | None:
@@ -130,7 +139,7 @@ def _sets_apart(runs: LongRuns, scale: Scale) -> Verdict:
         return Verdict(claim, PAPER, UNKNOWN, "undecided", rule)
     words = f"difference {share_words(found)}"
     status = decide(found, above=RELEVANT)
-    return concluded(claim, PAPER, words, status, rule, whole=runs.whole(scale))
+    return concluded(claim, PAPER, words, status, rule, whole=runs.whole(scale, runs.by_operation))
 
 
 def _difference(runs: LongRuns, scope: str, run: Run) -> float:

@@ -10,6 +10,8 @@ from spectraledge.experiments.execution_subspace.long_trajectory_claims import (
     long_trajectory_verdicts,
 )
 from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
+    HORIZON,
+    PUBLISHED_STEPS,
     LongRuns,
     long_regime,
     long_runs,
@@ -39,8 +41,10 @@ EXPLAINED = (
     "one that generalises and is trained on: what happens to all of them is the length of the run."
 )
 FULLER = (
-    "A run that was stopped before its end is shown as far as it went, and goes on with the same "
-    "command and folder of runs. `--scale demo` has more seeds, and one hard operation."
+    f"Runs are watched for {HORIZON:,} steps at least, and are shown as far as they went; to the "
+    f"published {PUBLISHED_STEPS:,} they go on with `spectraledge sweep long_trajectory --horizon "
+    f"{PUBLISHED_STEPS}` and the same folder of runs. `--scale demo` has more seeds, and one hard "
+    "operation."
 )
 SHARES = {
     "first component": "first_share",
