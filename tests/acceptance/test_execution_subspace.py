@@ -30,6 +30,13 @@ from spectraledge.experiments.execution_subspace.interventions import (
 )
 from spectraledge.experiments.execution_subspace.learning_rate_runs import UNTIL as RATES_UNTIL
 from spectraledge.experiments.execution_subspace.learning_rate_runs import learning_rate_runs
+from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
+    HORIZON as LONG_HORIZON,
+)
+from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
+    UNTIL as LONG_UNTIL,
+)
+from spectraledge.experiments.execution_subspace.long_trajectory_runs import LongRuns
 from spectraledge.experiments.execution_subspace.projection_curves import BASES
 from spectraledge.experiments.execution_subspace.regimes import GROKKING, HARD, PUBLISHED, UNTIL
 from spectraledge.experiments.execution_subspace.released_shares import MATRIX_KINDS, MATRIX_MEANS
@@ -43,7 +50,7 @@ from spectraledge.experiments.execution_subspace.suppression_arms import (
     other_batches,
 )
 from spectraledge.experiments.execution_subspace.training_phases import median_of
-from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name
+from spectraledge.experiments.execution_subspace.trajectory_shares import curve_name, share_at
 from spectraledge.experiments.row_values import value_at
 from spectraledge.experiments.spectral_edge.edge_regimes import MODULAR, edge_regimes
 from spectraledge.experiments.study import Known
@@ -253,6 +260,18 @@ def test_at_the_lowest_rate_memorising_onset_and_generalising_are_late_as_found(
         assert run.memorised == 3000
         assert published_onset(run).step == 3000
         assert 30_000 <= run.grok("grok_90") <= 39_000
+
+
+def test_hard_operations_fall_below_a_random_walk_when_they_are_long():
+    known = Known(ledger(), LONG_UNTIL, beyond=True)
+    found = LongRuns.of(known, "full")
+    assert {run.operation for run in found.hard} == {"x2_xy_y2", "x3_xy"}
+    for run in found.hard:
+        assert run.row.steps_taken >= LONG_HORIZON
+        for scope in found.matrices:
+            early, late = (share_at(run, "z_score", scope, step) for step in (10_000, np.inf))
+            # Published after 200,000 steps: -73 to -30.
+            assert late < 0 < early
 
 
 def test_the_onset_fires_in_every_run_that_does_not_generalise():

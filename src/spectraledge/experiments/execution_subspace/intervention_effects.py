@@ -116,7 +116,8 @@ class Delays:
     def difference_words(self, confidence: float = 0.95) -> str:
         """The same of a difference between two interventions, which may both be censored."""
         if not self.unknown:
-            return f"{short(self.interval(confidence))} steps{level_words(confidence)}"
+            least = "at least " if self.censored else ""
+            return f"{least}{short(self.interval(confidence))} steps{level_words(confidence)}"
         return (
             f"unknown, since in {self.unknown} of {self.count} pairs neither run groks by step "
             f"{self.budget}"
