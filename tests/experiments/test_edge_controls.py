@@ -76,7 +76,7 @@ def test_removals_are_compared(edge, singular, status):
 def test_what_stands_out_is_counted_in_full_windows(above, every, first):
     found = page(above=above)
     assert {v.status for v in verdicts(found, "Every singular value")} == {every}
-    assert {v.status for v in verdicts(found, "The first one")} == {first}
+    assert {v.status for v in verdicts(found, "The first singular")} == {first}
 
 
 def test_rows_of_before_say_nothing():

@@ -108,7 +108,7 @@ def _first_value(group: EdgeGroup) -> Verdict:
     found = mean_of((_mean(full_windows(row, "above") >= 1) for row in rows), 0.0, 1.0)
     excess = mean_of(_mean(full_windows(row, "excess", "v1")) for row in rows)
     return over_seeds(
-        f"{group.name}: The first one does in nearly every window",
+        f"{group.name}: The first singular value stands out in nearly every window",
         "not tested apart from the others",
         found,
         "Share of the windows of a run in which the first singular value is above its quantile.",
