@@ -28,6 +28,7 @@ ELSEWHERE = {
     "spectral_edge_study.md": {
         "0.17 [0.12, 0.25]",  # a table of displacement_curves
         "1.0 [0.7, 1.4]",  # a ratio of two numbers of one verdict
+        "1.7 [1.4, 2.0]",  # the same
     },
     "low_rank_decay_study.md": {
         "0.57 [0.55, 0.58]",  # a table of boundary

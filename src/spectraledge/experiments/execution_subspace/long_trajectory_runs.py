@@ -39,9 +39,9 @@ __all__ = [
 # Trained on after it has generalised, so that it is as long as the hard ones.
 GENERALISING = "add"
 PUBLISHED_STEPS = 200_000
-# Ten times the longest run that generalises, and fifty times the memory 1/(lr·wd); to the published
+# Ten times the longest run that generalises, and forty times the memory 1/(lr·wd); to the published
 # length runs go on if a later horizon is asked for.
-HORIZON = 50_000
+HORIZON = 40_000
 # Whatever a run does, it goes on to the horizon.
 UNTIL = Decision(HELD_OUT, threshold=0.98, patience=3, further=PUBLISHED_STEPS, horizon=HORIZON)
 # The cadence of the scales differs, so the instrument measures whatever is recorded.
