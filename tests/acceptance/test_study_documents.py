@@ -22,7 +22,6 @@ GENERATED = re.compile(r"<!-- (claims|numbers) -->")
 ELSEWHERE = {
     "execution_subspace_study.md": {
         "3160 [739, 5581]",  # a table of suppression_without_adam
-        "842 [278, 1405]",  # at 95 %; the verdict has 97.5 %
         "55 [47, 64]",  # tests/acceptance/test_execution_subspace.py
     },
     "spectral_edge_study.md": {
@@ -83,8 +82,10 @@ def test_intervals_of_the_tables_by_hand_are_those_of_the_results(name):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     by_hand = intervals(GENERATED.split(text)[0])
     assert len(by_hand) >= 20
-    missing = {i.words for i in by_hand if not is_known(i)}
-    assert missing == ELSEWHERE[name]
+    written = {i.words for i in by_hand}
+    # What is excused must be there; others of its size may come to be in the results.
+    assert written >= ELSEWHERE[name]
+    assert {i.words for i in by_hand if not is_known(i)} <= ELSEWHERE[name]
 
 
 def test_an_interval_that_is_nowhere_is_missed():
