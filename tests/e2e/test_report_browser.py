@@ -122,10 +122,13 @@ class Player:
         self.reach(index)
 
     def reach(self, index):
+        # The slider may be there before the frame is asked for, so one number must be there too.
+        number = float(max(spectra()[0].relative[index][1], 1e-6))
         self.wait(
-            "([node, index]) => node._fullLayout.sliders[0].active == index"
-            " && !node._transitionData._frameQueue?.length && !node._transitioning",
-            arg=[self.node, index],
+            "([node, index, number]) => node._fullLayout.sliders[0].active == index"
+            " && !node._transitionData._frameQueue?.length && !node._transitioning"
+            " && Math.abs(node._fullData[0].y[1] / number - 1) < 1e-5",
+            arg=[self.node, index, number],
         )
 
     def check(self, index):
