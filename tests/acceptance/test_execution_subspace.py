@@ -36,7 +36,7 @@ from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
 from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
     UNTIL as LONG_UNTIL,
 )
-from spectraledge.experiments.execution_subspace.long_trajectory_runs import LongRuns
+from spectraledge.experiments.execution_subspace.long_trajectory_runs import long_cells, not_learned
 from spectraledge.experiments.execution_subspace.projection_curves import BASES
 from spectraledge.experiments.execution_subspace.regimes import GROKKING, HARD, PUBLISHED, UNTIL
 from spectraledge.experiments.execution_subspace.released_shares import MATRIX_KINDS, MATRIX_MEANS
@@ -264,11 +264,11 @@ def test_at_the_lowest_rate_memorising_onset_and_generalising_are_late_as_found(
 
 def test_hard_operations_fall_below_a_random_walk_when_they_are_long():
     known = Known(ledger(), LONG_UNTIL, beyond=True)
-    found = LongRuns.of(known, "full")
-    assert {run.operation for run in found.hard} == {"x2_xy_y2", "x3_xy"}
-    for run in found.hard:
+    found = long_cells(known, "full")
+    assert {run.operation for run in not_learned(found)} == {"x2_xy_y2", "x3_xy"}
+    for run in not_learned(found):
         assert run.row.steps_taken >= LONG_HORIZON
-        for scope in found.matrices:
+        for scope in found.matrices():
             early, late = (share_at(run, "z_score", scope, step) for step in (10_000, np.inf))
             # Published after 200,000 steps: -73 to -30.
             assert late < 0 < early

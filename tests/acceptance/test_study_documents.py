@@ -73,8 +73,8 @@ def is_known(written: Found) -> bool:
 
 
 def rounding(number: float, decimals: int) -> float:
-    """Half a unit of the last digit that is written; verdicts give large numbers four digits."""
-    return max(0.51 * 10.0**-decimals, 5e-3 * abs(number) if abs(number) >= 100 else 0.0)
+    """Half a unit of the last digit that is written; verdicts give thousands four digits."""
+    return max(0.51 * 10.0**-decimals, 6e-4 * abs(number) if abs(number) >= 1000 else 0.0)
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))

@@ -12,8 +12,9 @@ from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
     HORIZON,
     STEPS,
     UNTIL,
-    LongRuns,
+    long_cells,
     long_runs,
+    not_learned,
 )
 from spectraledge.experiments.execution_subspace.released_shares import LAYER_MEANS, MATRIX_KINDS
 from spectraledge.experiments.study import Known
@@ -124,7 +125,7 @@ def test_a_published_run_counts_from_the_horizon_on_and_is_read_where_it_ended()
 
 def test_a_hard_operation_that_generalises_is_no_example_of_one():
     known = Known(planted("demo", Truth(0.76, 0.43, 0.70, hard_generalise=True)), UNTIL)
-    assert LongRuns.of(known, "demo").hard == []
+    assert not_learned(long_cells(known, "demo")) == []
     assert {v.status for v in STUDY.page(known, "demo").verdicts} == {"undecided"}
 
 

@@ -53,7 +53,7 @@ class EdgeNoise(Instrument):
             has no such matrix.
 
     Cost: W² / 2 inner products of the chosen weights a snapshot, and of the signs of as many flips
-    and blocks; 20 ms for 131,072 weights on one core. Memory W + 1 snapshots.
+    and blocks; 40 ms for 131,072 weights on one busy core. Memory W + 1 snapshots.
 
     Source: sign flips of blocks of the updates as the null that arXiv:2604.07380 lacks; Hong,
     Sheng and Dobriban, arXiv:2012.02985, for the comparison of each value with its own quantile.

@@ -145,18 +145,18 @@ def _recorded(model: nn.Module, run: Callable[[], object]) -> list[_Call]:
 
 
 def _fault(call: _Call) -> str | None:
-    keys = list(call.named)
     arguments = [*call.inputs, *call.named.values()]
     inputs = [_copy(x).requires_grad_() if _floating(x) else x for x in arguments]
     leaves = [x for x in inputs if _floating(x)] + list(call.module.parameters())
     # A copy of each input goes in, since in-place changes of a leaf are forbidden.
     entering = [x.clone() if _floating(x) else x for x in inputs]
-    positional, named = entering[: len(call.inputs)], zip(keys, entering[len(call.inputs) :])
+    positional = entering[: len(call.inputs)]
+    named = dict(zip(call.named, entering[len(call.inputs) :]))
     if not leaves:
         return None
     try:
         with torch.enable_grad(), twice_differentiable():
-            output = call.module(*positional, **dict(named))
+            output = call.module(*positional, **named)
             if not _floating(output):
                 return None
             if not output.requires_grad:

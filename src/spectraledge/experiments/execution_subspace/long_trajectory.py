@@ -1,8 +1,8 @@
 """Where does concentration of the trajectory go in runs as long as the published hard operations?
 
 The paper sets operations that generalise, after 3000 steps, against two that never do, after
-200,000. Here the hard operations are trained that long, and beside them one that generalises and
-is simply trained on: whatever happens to all three is the length of the run.
+200,000. Here the hard operations can be trained that long, and are to 40,000 steps at least, and
+so is one that generalises: whatever happens to all three is the length of the run.
 """
 
 from __future__ import annotations

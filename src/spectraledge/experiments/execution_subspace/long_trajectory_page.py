@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from spectraledge.experiments.base import Scale
+from spectraledge.experiments.execution_subspace.base_runs import DECAY
 from spectraledge.experiments.execution_subspace.long_trajectory_claims import (
     long_trajectory_verdicts,
 )
 from spectraledge.experiments.execution_subspace.long_trajectory_runs import (
     HORIZON,
     PUBLISHED_STEPS,
-    LongRuns,
+    long_cells,
     long_regime,
     long_runs,
 )
-from spectraledge.experiments.execution_subspace.rank_one_sections import DIFFUSION
+from spectraledge.experiments.execution_subspace.rank_one_sections import arm_curves, over_steps
 from spectraledge.experiments.execution_subspace.regime_provenance import regime_section
 from spectraledge.experiments.execution_subspace.regimes import HELD_OUT
 from spectraledge.experiments.execution_subspace.released_shares import LAYER_MEANS
 from spectraledge.experiments.execution_subspace.trajectory_shares import (
+    Cells,
     Run,
     curve_name,
     per_seed,
@@ -29,7 +30,7 @@ from spectraledge.experiments.execution_subspace.trajectory_shares import (
 from spectraledge.experiments.row_values import last_value, mean_of, share_words, short
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import BAND, answer_words, row_curve, scaled_verdicts
-from spectraledge.report import Axes, Curve, Figure, Page, Section, Table, arm_colours, curves
+from spectraledge.report import Figure, Page, Section, Table, arm_colours
 from spectraledge.series import Interval
 
 __all__ = ["TITLE", "long_trajectory_page"]
@@ -37,7 +38,7 @@ __all__ = ["TITLE", "long_trajectory_page"]
 TITLE = "Does the trajectory of a run that does not generalise lose its main direction with time?"
 EXPLAINED = (
     "The paper sets operations that generalise, read after some 3000 steps, against two that never "
-    "do, read after 200,000. Here the hard operations are as long as that, and beside them stands "
+    "do, read after 200,000. Here the hard operations are trained far beyond 3000, and beside them "
     "one that generalises and is trained on: what happens to all of them is the length of the run."
 )
 FULLER = (
@@ -46,6 +47,7 @@ FULLER = (
     f"{PUBLISHED_STEPS}` and the same folder of runs. `--scale demo` has more seeds, and one hard "
     "operation."
 )
+CAPTION = f"First component, from the start to each step. {BAND}"
 SHARES = {
     "first component": "first_share",
     "random walk": "random_walk_share",
@@ -57,22 +59,23 @@ SHARES = {
 def long_trajectory_page(known: Known, scale: Scale) -> Page:
     """The page; see `long_trajectory`. Runs are shown as far as they were trained."""
     known = replace(known, beyond=True)
-    runs = LongRuns.of(known, scale)
-    verdicts = scaled_verdicts(long_trajectory_verdicts(runs, scale), scale)
+    cells = long_cells(known, scale)
+    anything = bool(cells.runs(cells.regime.operations))
+    verdicts = scaled_verdicts(long_trajectory_verdicts(cells, scale), scale)
     return Page(
         title=TITLE,
-        summary=f"{answer_words(verdicts, bool(runs.every))}\n\n{EXPLAINED}",
+        summary=f"{answer_words(verdicts, anything)}\n\n{EXPLAINED}",
         verdicts=verdicts,
         sections=[
-            _accuracy_section(runs),
-            _curves_section(runs),
-            _table_section(runs),
+            _accuracy_section(cells),
+            _curves_section(cells),
+            _table_section(cells),
             regime_section(known, long_runs(scale), long_regime(scale), FULLER),
         ],
     )
 
 
-def _accuracy_section(runs: LongRuns) -> Section:
+def _accuracy_section(cells: Cells) -> Section:
     rows = [
         (
             run.operation,
@@ -82,7 +85,7 @@ def _accuracy_section(runs: LongRuns) -> Section:
             f"{last_value(run.row, 'train_accuracy'):.3f}",
             f"{last_value(run.row, HELD_OUT):.3f}",
         )
-        for run in runs.every
+        for run in cells.runs(cells.regime.operations)
     ]
     columns = ("operation", "seed", "steps", "grok_stop", "train accuracy", "held-out accuracy")
     caption = "Accuracies at the last record."
@@ -90,7 +93,7 @@ def _accuracy_section(runs: LongRuns) -> Section:
     return Section("Training", text, [Table(columns, rows, caption)])
 
 
-def _curves_section(runs: LongRuns) -> Section:
+def _curves_section(cells: Cells) -> Section:
     text = (
         "The window goes from the start of the run to each step. Once a trajectory is much longer "
         "than the memory that decay leaves it, 1/(lr·wd) steps, its start no longer matters, and "
@@ -98,58 +101,35 @@ def _curves_section(runs: LongRuns) -> Section:
         "good as independent, so that no direction holds much of the variance. A random walk "
         "remembers all its steps and keeps its share."
     )
-    scopes = [(f"{runs.last_layer} mean", "Last layer, mean over matrices"),
-              (f"{runs.last_layer}.attention.value", "W_V of the last layer")]  # fmt: skip
-    figures = [f for scope, title in scopes for f in _operations_figure(runs, scope, title)]
-    controls = [f for operation in runs.by_operation for f in _controls_figure(runs, operation)]
+    scopes = [(f"{cells.last_layer} mean", "Last layer, mean over matrices"),
+              (f"{cells.last_layer}.attention.value", "W_V of the last layer")]  # fmt: skip
+    operations = cells.regime.operations
+    figures = [
+        figure
+        for scope, title in scopes
+        for figure in over_steps(
+            arm_curves(cells, "first_share", scope, operations), [], arm_colours(operations),
+            title=title, caption=CAPTION,
+        )
+    ]  # fmt: skip
+    controls = [figure for operation in operations for figure in _controls(cells, operation)]
     return Section("Shares over steps", text, [*figures, *controls])
 
 
-def _operations_figure(runs: LongRuns, scope: str, title: str) -> list[Figure]:
-    drawn = [
-        curve
-        for operation, own in runs.rows.items()
-        if (curve := row_curve(operation, own, curve_name("first_share", scope), limits=(0, 1)))
-    ]
-    return _shares_figure(drawn, title, arm_colours(list(runs.by_operation)))
+def _controls(cells: Cells, operation: str) -> list[Figure]:
+    rows, scope = cells.rows(operation, DECAY), f"{cells.last_layer} mean"
+    found = [row_curve(n, rows, curve_name(o, scope), limits=(0, 1)) for n, o in SHARES.items()]
+    return over_steps(
+        [curve for curve in found if curve], [], arm_colours(list(SHARES)),
+        title=f"{operation}: last layer, and its controls", caption=CAPTION,
+    )  # fmt: skip
 
 
-def _controls_figure(runs: LongRuns, operation: str) -> list[Figure]:
-    scope = f"{runs.last_layer} mean"
-    drawn = [
-        curve
-        for name, output in SHARES.items()
-        if (
-            curve := row_curve(name, runs.rows[operation], curve_name(output, scope), limits=(0, 1))
-        )
-    ]
-    return _shares_figure(
-        drawn, f"{operation}: last layer, and its controls", arm_colours(list(SHARES))
-    )
-
-
-def _shares_figure(drawn: Sequence[Curve], title: str, colours: Mapping[str, str]) -> list[Figure]:
-    if not drawn:
-        return []
-    axes = Axes(y_label="share of the variance", y_range=(0.0, 1.0))
-    return [
-        curves(
-            drawn,
-            title=title,
-            caption=f"First component, from the start to each step. {BAND}",
-            colours=colours,
-            axes=axes,
-            references=[DIFFUSION],
-            half=True,
-        )
-    ]
-
-
-def _table_section(runs: LongRuns) -> Section:
+def _table_section(cells: Cells) -> Section:
     rows = [
-        (operation, mean, *_cells(own, mean), _released(operation, layer))
-        for operation, own in runs.by_operation.items()
-        for layer, mean in enumerate(runs.means)
+        (operation, mean, *_shares(cells.runs([operation]), mean), _released(operation, layer))
+        for operation in cells.regime.operations
+        for layer, mean in enumerate(cells.means)
     ]
     columns = ("operation", "scope", *SHARES, "z", "released share")
     text = (
@@ -161,7 +141,7 @@ def _table_section(runs: LongRuns) -> Section:
     return Section("At the end", text, [Table(columns, rows, caption)])
 
 
-def _cells(own: list[Run], scope: str) -> tuple[str, ...]:
+def _shares(own: list[Run], scope: str) -> tuple[str, ...]:
     def mean(output: str) -> Interval | None:
         return mean_of(per_seed(own, [lambda run: share_at(run, output, scope)]))
 

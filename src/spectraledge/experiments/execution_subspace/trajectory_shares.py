@@ -44,6 +44,9 @@ WALK, UNDECAYED = "random_walk_share", "first_share_without_decayed_start"
 OF_DECAY = (UNDECAYED, "ornstein_uhlenbeck_share", "ornstein_uhlenbeck_z_score")
 
 
+Specs = Mapping[tuple[str, str], list[RunSpec]]
+
+
 @dataclass(frozen=True)
 class Run:
     """One known run.
@@ -73,7 +76,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cells:
-    """The base runs of a regime, with their rows as far as they are known.
+    """Runs of a regime, e.g. its base runs, with their rows as far as they are known.
 
     Args:
         regime: Where.
@@ -82,13 +85,13 @@ class Cells:
     """
 
     regime: Regime
-    specs: Mapping[tuple[str, str], list[RunSpec]]
+    specs: Specs
     found: Mapping[tuple[str, str], Mapping[int, Run]]
 
     @classmethod
-    def of(cls, known: Known, regime: Regime) -> Cells:
-        """What is known of the base runs of a regime."""
-        specs = base_runs(regime)
+    def of(cls, known: Known, regime: Regime, specs: Specs | None = None) -> Cells:
+        """What is known of runs of a regime by operation and decay, its base runs if None."""
+        specs = base_runs(regime) if specs is None else specs
         rows = {cell: by_seed(known, runs) for cell, runs in specs.items()}
         found = {
             cell: {seed: Run(*cell, seed, row) for seed, row in own.items()}
