@@ -303,6 +303,60 @@ def test_sketched_checkpoints_are_close():
     assert sketched == pytest.approx(exact, abs=0.03)
 
 
+def test_a_live_sketch_is_the_sketch_of_checkpoints():
+    flats, sketched = walk(R=2, T=6), TrajectoryPCA(sketch=64)
+    memory, arrays, lr = {}, [], torch.full((2,), 0.1, dtype=torch.float64)
+    for t, flat in enumerate(flats):
+        window = Window((Snapshot(t, LAYOUT, flat, lr=lr),), None, memory)
+        arrays.append(sketched.measure(window))
+    for run in range(2):
+        states = [LAYOUT.views(flat[run : run + 1]) for flat in flats]
+        states = [{name: w[0] for name, w in state.items()} for state in states]
+        again = trajectory_of(states, TrajectoryPCA(), lr=0.1, sketch=64, sizes=range(2, 7))
+        for name, array in again.arrays.items():
+            live = torch.stack([a[name][run] for a in arrays[1:]])
+            # Float64 sums in another order.
+            torch.testing.assert_close(live, array, rtol=1e-8, atol=1e-10, equal_nan=True)
+
+
+def test_a_sketch_no_shorter_than_the_matrices_is_exact():
+    flats = walk(R=2, T=6)
+    exact, sketched = TrajectoryPCA(), TrajectoryPCA(sketch=10**6)
+    whole, memory = [], {}
+    for t, flat in enumerate(flats):
+        whole.append(Snapshot(t, LAYOUT, flat))
+        found = sketched.measure(Window((whole[-1],), None, memory))
+        expected = exact.measure(Window(tuple(whole)))
+        for name, array in expected.items():
+            torch.testing.assert_close(
+                found[name], array, rtol=1e-8, atol=1e-10, equal_nan=True, msg=name
+            )
+
+
+def test_sketched_shares_are_within_their_stated_error():
+    chance = torch.Generator().manual_seed(0)
+    layout = Layout(("a.query.weight",), ((60, 60),))
+    walks = torch.randn(9, 40, 3600, generator=chance).cumsum(0)
+    exact, sketched = (TrajectoryPCA(kinds=("query",), sketch=m) for m in (None, 128))
+    memory, whole = {}, []
+    for t, flat in enumerate(walks):
+        whole.append(Snapshot(t, layout, flat))
+        found = sketched.measure(Window((whole[-1],), None, memory))
+    expected = exact.measure(Window(tuple(whole)))
+    error = (found["first_share"] / expected["first_share"] - 1)[:, 0]
+    # Deviation of a ratio of two sums whose errors are at most sqrt(2/m) each and go together;
+    # the mean of 40 adds a sixth of it.
+    assert 0.01 < error.square().mean().sqrt() < 1.2 * (2 / 128) ** 0.5
+
+
+def test_a_sketch_keeps_no_snapshot():
+    assert TrajectoryPCA().history is None
+    assert TrajectoryPCA(sketch=64).history == 1
+    assert TrajectoryPCA(sketch=64).from_start
+    with pytest.raises(ValueError, match=r"TrajectoryPCA: expected sketch >= 64 buckets .*, got 8"):
+        TrajectoryPCA(sketch=8)
+
+
 def test_products_of_pieces_add_up_to_those_of_the_model():
     flats = walk(R=1)
     scopes = scopes_of(())

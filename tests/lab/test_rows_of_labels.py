@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from cases import EAGER, TINY_MODEL, tiny
-from spectraledge.instruments import Instrument, Output, TrajectoryPCA, WeightSpectrum, Window
+from spectraledge.instruments import (
+    Instrument,
+    Output,
+    SpectralEdge,
+    TrajectoryPCA,
+    UpdateDecomposition,
+    WeightSpectrum,
+    Window,
+)
 from spectraledge.lab import Plan, run
 from spectraledge.lab.ledger_file import ledger_to_bytes, rows_from_bytes
 from spectraledge.lab.recorder import read_saved
@@ -145,8 +153,8 @@ def test_resumed_runs_measure_the_whole_trajectory(tmp_path, keep):
     held = sorted(n for n in tensors if n.startswith("window/") and n != "window/steps")
     # Snapshots that are on disk by themselves need not be in the checkpoint as well.
     assert held == ([] if keep else ["window/0", "window/4"])
-    _, window = read_saved(disturbed.folder(specs[0]))
-    assert [step for step, _, _ in window] == [0, 4, 8]
+    saved = read_saved(disturbed.folder(specs[0]))
+    assert [step for step, _, _ in saved.window] == [0, 4, 8]
     for ours, theirs in zip(run(specs, disturbed), run(specs, undisturbed)):
         for a, b in zip(ours.reading(TrajectoryPCA()), theirs.reading(TrajectoryPCA())):
             np.testing.assert_equal(a, b)
@@ -166,6 +174,44 @@ def test_a_trajectory_newly_asked_for_begins_at_the_start(tmp_path):
     whole = run([SPEC], replace(after, root=tmp_path / "b"))[0]
     np.testing.assert_equal(late.reading(TrajectoryPCA()), whole.reading(TrajectoryPCA()))
     np.testing.assert_equal(late.curve("train_loss"), whole.curve("train_loss"))
+
+
+SKETCHED = (
+    TrajectoryPCA(sketch=64),
+    SpectralEdge(window=2, sketch=64),
+    UpdateDecomposition(window=2, components=2, sketch=64),
+)
+
+
+def interrupted(specs, plan, step=10):
+    def interrupt(progress):
+        if progress.step == step and progress.snapshot is None:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(specs, plan, interrupt)
+
+
+def test_sketches_go_on_where_a_run_was_interrupted(tmp_path):
+    specs = [SPEC, replace(SPEC, seed=SPEC.seed + 1)]
+    undisturbed, disturbed = (Plan(tmp_path / n, SKETCHED, False, EAGER) for n in "ab")
+    interrupted(specs, disturbed)
+    saved = read_saved(disturbed.folder(specs[0]))
+    assert {int(name.split("/")[1]) for name in saved.sketches} == {0, 4, 8}
+    assert [step for step, _, _ in saved.window] == [8]
+    for ours, theirs in zip(run(specs, disturbed), run(specs, undisturbed)):
+        for instrument in SKETCHED:
+            for a, b in zip(ours.reading(instrument), theirs.reading(instrument)):
+                np.testing.assert_equal(a, b)
+
+
+def test_a_sketched_trajectory_newly_asked_for_begins_at_the_start(tmp_path):
+    interrupted([SPEC], Plan(tmp_path / "a", (), False, EAGER))
+    sketched = Plan(tmp_path / "a", SKETCHED[:1], False, EAGER)
+    with pytest.warns(UserWarning, match="start again from step 0: they stand at step 8"):
+        late = run([SPEC], sketched)[0]
+    whole = run([SPEC], replace(sketched, root=tmp_path / "b"))[0]
+    np.testing.assert_equal(late.reading(SKETCHED[0]), whole.reading(SKETCHED[0]))
 
 
 def test_measuring_afterwards_equals_measuring_live(tmp_path):

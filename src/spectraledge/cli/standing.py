@@ -82,4 +82,4 @@ def checkpoint_step(folder: RunFolder) -> int:
     from spectraledge.lab.recorder import read_saved
 
     saved = read_saved(folder)
-    return 0 if saved is None else int(saved[0]["step"])
+    return 0 if saved is None else int(saved.state["step"])

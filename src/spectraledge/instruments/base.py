@@ -19,6 +19,7 @@ from torch import Tensor
 from spectraledge.snapshots import Layout, Snapshot
 
 __all__ = [
+    "SKETCHES",
     "Differentiable",
     "Instrument",
     "Measurement",
@@ -27,6 +28,10 @@ __all__ = [
     "Window",
     "instrument_key",
 ]
+
+
+# Where a window's memory has sketches of snapshots, which nothing can compute again.
+SKETCHES = "sketches"
 
 
 @runtime_checkable
@@ -83,8 +88,9 @@ class Window:
     Args:
         snapshots: Oldest first.
         problem: For instruments that evaluate the model.
-        memory: Kept by the observer from one window of an instrument to its next, and empty again
-            after training resumes: for what follows from the snapshots but takes long.
+        memory: Kept by the observer from one window of an instrument to its next: for what follows
+            from the snapshots but takes long. After training resumes it is empty again but for
+            sketches of snapshots, a list under ``SKETCHES``.
         shared: The same for all instruments at one snapshot, and empty at the next: for what
             several of them need.
     """
@@ -132,6 +138,11 @@ class Instrument(Measurement):
 
     history: ClassVar[int | None] = 1
     parts: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def from_start(self) -> bool:
+        """Whether it must have seen the run from its first snapshot on."""
+        return self.history is None
 
     def parts_of(self, layout: Layout) -> Iterable[str]:
         """Parameters whose parts it needs; all, unless an instrument says otherwise."""
@@ -196,9 +207,18 @@ class Observer:
         self._memories: dict[str, dict[str, Any]] = {key: {} for key in self.instruments}
 
     @property
-    def needs_start(self) -> bool:
-        """Whether an instrument looks at every snapshot since the first."""
-        return self._all is not None
+    def lacks_start(self) -> bool:
+        """Whether an instrument that has to see the run from step 0 did not, after `restore`."""
+        for key, (instrument, _) in self.instruments.items():
+            kept = self._all if instrument.history is None else self.sketches[key]
+            if instrument.from_start and not (kept and kept[0].step == 0):
+                return True
+        return False
+
+    @property
+    def sketches(self) -> dict[str, tuple[Snapshot, ...]]:
+        """Sketches of snapshots that instruments remember, oldest first; for `restore` too."""
+        return {key: tuple(memory.get(SKETCHES, ())) for key, memory in self._memories.items()}
 
     @property
     def window(self) -> tuple[Snapshot, ...]:
@@ -218,10 +238,22 @@ class Observer:
         wanted = {name for i in instruments for name in i.parts_of(layout)}
         return tuple(name for name in layout.names if name in wanted)
 
-    def restore(self, snapshots: Iterable[Snapshot]) -> None:
-        """Replace the kept snapshots, oldest first."""
+    def restore(
+        self,
+        snapshots: Iterable[Snapshot],
+        sketches: Mapping[str, Sequence[Snapshot]] | None = None,
+    ) -> None:
+        """Replace what is kept.
+
+        Args:
+            snapshots: What `window` was, oldest first.
+            sketches: What `sketches` was, by key of the instrument; none if left out.
+        """
         self._recent.clear()
-        self._memories = {key: {} for key in self.instruments}
+        kept = sketches or {}
+        self._memories = {
+            key: {SKETCHES: list(kept[key])} if kept.get(key) else {} for key in self.instruments
+        }
         if self._all is not None:
             self._all.clear()
         for snapshot in snapshots:

@@ -7,27 +7,11 @@ from dataclasses import replace
 from spectraledge.instruments.base import Window
 from spectraledge.instruments.interval_parts import IntervalParts
 from spectraledge.instruments.parameter_subset import chosen_stretches
+from spectraledge.instruments.sketched_snapshots import remembered_sketches
 from spectraledge.linalg.sketch import CountSketch
 from spectraledge.snapshots import Snapshot
 
-__all__ = ["check_sketch", "recent_intervals"]
-
-
-def check_sketch(owner: str, sketch: int | None) -> None:
-    """Refuse sketches that cannot hold a window.
-
-    Args:
-        owner: Name of the instrument.
-        sketch: Buckets, or None for whole vectors.
-
-    Raises:
-        ValueError: For fewer than 64 buckets, of which a window's Gram matrix would be noise.
-    """
-    if sketch is not None and sketch < 64:
-        raise ValueError(
-            f"{owner}: expected sketch >= 64 buckets (4096 resolve gaps), or None to keep whole "
-            f"vectors, got {sketch}"
-        )
+__all__ = ["recent_intervals"]
 
 
 def recent_intervals(
@@ -61,12 +45,11 @@ def recent_intervals(
     """
     if sketch is None:
         return IntervalParts.of(window.snapshots[-history:], kinds, stride, weight_decay)
-    kept = window.memory.setdefault("sketches", [])
-    for snapshot in window.snapshots:
-        if not kept or snapshot.step > kept[-1].step:
-            kept.append(_sketched(snapshot, kinds, CountSketch(sketch), parts))
-            _check_parts(kept[-2:])
-    del kept[:-history]
+    buckets = CountSketch(sketch)
+    kept = remembered_sketches(
+        window, lambda snapshot: _sketched(snapshot, kinds, buckets, parts), limit=history
+    )
+    _check_parts(kept[-2:])
     return IntervalParts.between(tuple(kept), (slice(0, sketch),), stride, weight_decay)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from spectraledge.instruments.trajectory_pca import TrajectoryPCA
+from spectraledge.instruments.trajectory_pca import TrajectoryPCA, sketched_pieces
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
 from spectraledge.linalg.lazy_trajectory import lazy_products_of_pieces
 from spectraledge.linalg.trajectory_components import expanding_window_sizes
@@ -68,9 +68,10 @@ def trajectory_of(
         steps: Step of each checkpoint, for the decay of the initial weights; 0, 1, ... if None.
         lr: Learning rate, one or one a checkpoint; without it what needs the decay rate is NaN.
         sizes: How many checkpoints each expanding window takes; the published 20 sizes if None.
-        sketch: Keep this many numbers of each checkpoint instead of all, at the error that
-            `TrajectoryGram` states. None keeps the checkpoints, in their own type; those of a
-            list or a tuple, which are in memory, are not copied.
+        sketch: Keep this many numbers of each matrix instead of all, at the error that
+            `TrajectoryPCA` states, whose own sketch is taken if this is None. If neither is given,
+            the checkpoints are kept, in their own type; those of a list or a tuple, which are in
+            memory, are not copied.
         held: Keep at most twice this many checkpoints at a time, exactly and at the price of
             reading each T / (2 held) times; `checkpoints` must then be a sequence, such as one
             that loads a file when it is indexed.
@@ -80,7 +81,7 @@ def trajectory_of(
 
     Raises:
         ValueError: If checkpoints differ in names or shapes, there are fewer than two, or steps,
-            rates or sizes do not fit them; for both `sketch` and `held`.
+            rates or sizes do not fit them; for fewer than 64 buckets, or both a sketch and `held`.
         TypeError: For `held` and checkpoints that cannot be read again.
 
     Cost: 1 s for 75 checkpoints of 290,401 parameters on one CPU core.
@@ -93,6 +94,8 @@ def trajectory_of(
         1.0
     """
     instrument = instrument or TrajectoryPCA()
+    instrument = instrument if sketch is None else replace(instrument, sketch=sketch)
+    sketch = instrument.sketch
     if held is not None:
         again, products = _read_again(checkpoints, instrument, held, sketch)
         moments = _moments(len(products[0][0]), steps, lr, sizes)
@@ -112,9 +115,9 @@ def trajectory_of(
         if sketch is None:
             kept.append(pieces)
         else:
-            grams = grams or [TrajectoryGram(sketch=sketch) for _ in pieces]
-            for gram, piece in zip(grams, pieces):
-                gram.add(*piece)
+            grams = grams or [TrajectoryGram() for _ in pieces]
+            for gram, piece in zip(grams, sketched_pieces(pieces, sketch)):
+                gram.add(piece)
         count += 1
     if scopes is None or count < 2:
         raise ValueError(f"expected at least two checkpoints, got {count}")

@@ -18,7 +18,8 @@ from spectraledge.instruments.parameter_subset import (
     check_subset,
     chosen_stretches,
 )
-from spectraledge.instruments.recent_intervals import check_sketch, recent_intervals
+from spectraledge.instruments.recent_intervals import recent_intervals
+from spectraledge.instruments.sketched_snapshots import check_sketch
 from spectraledge.linalg.rotation_nulls import drift_ratio, rotation_null
 from spectraledge.linalg.sketch import CountSketch
 from spectraledge.linalg.update_spectrum import (
@@ -52,8 +53,8 @@ class SpectralEdge(Instrument):
             empty for every weight matrix.
         sketch: Buckets m of a count sketch that stands for the weights, for models of which W + 1
             snapshots are too many; None keeps whole snapshots. A snapshot is then one that was
-            measured, and after training resumes windows start short again. The relative standard
-            deviation of a singular value is ``1/√(2m)`` (`sketch_error`): 1.1 % for 4096 buckets.
+            measured. The relative standard deviation of a singular value is ``1/√(2m)``
+            (`sketch_error`): 1.1 % for 4096 buckets.
 
     Raises:
         ValueError: For a window below 2, a stride below 1, unknown kinds or fewer than 64 buckets;

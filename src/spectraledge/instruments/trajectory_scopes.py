@@ -81,10 +81,15 @@ class TrajectoryScopes:
         return (*self.members, *self.means)
 
     @property
+    def sizes(self) -> list[int]:
+        """Number of parameters of each piece."""
+        pieces = self.pieces(torch.empty(1, self.layout.size, device="meta"))
+        return [sum(part.shape[1] for part in piece) for piece in pieces]
+
+    @property
     def dimensions(self) -> Tensor:
         """Number of parameters of each scope that is one vector, float64."""
-        pieces = self.pieces(torch.empty(1, self.layout.size, device="meta"))
-        sizes = [sum(part.shape[1] for part in piece) for piece in pieces]
+        sizes = self.sizes
         counts = [sum(sizes[n] for n in numbers) for numbers in self.members.values()]
         return torch.tensor(counts, dtype=torch.float64)
 

@@ -17,7 +17,8 @@ from spectraledge.instruments.parameter_subset import (
     check_subset,
     chosen_parameters,
 )
-from spectraledge.instruments.recent_intervals import check_sketch, recent_intervals
+from spectraledge.instruments.recent_intervals import recent_intervals
+from spectraledge.instruments.sketched_snapshots import check_sketch
 from spectraledge.linalg.update_energy import (
     alignment_cosines,
     direction_projections,

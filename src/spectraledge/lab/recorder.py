@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from spectraledge.instruments import Observer
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.saved import layout_text, read_snapshots
+from spectraledge.lab.saved_sketches import SKETCH, saved_sketches
 from spectraledge.snapshots import Snapshot
 from spectraledge.store import DamagedError, RunFolder
 from spectraledge.training import TrainState
@@ -24,7 +26,21 @@ WINDOW, RATES = "window/", "rates/"
 # A step, its parameters, and the learning rate that led there; None for the newest parameters,
 # which are the state's, and for rates that were not kept.
 Older = tuple[int, Tensor | None, Tensor | None]
-Saved = tuple[dict[str, Tensor], list[Older]]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What training of a run resumes from.
+
+    Args:
+        state: The tensors of `TrainState.tensors`.
+        window: The snapshots of the instruments, oldest first.
+        sketches: Those that instruments remember as sketches, see `saved_sketches`.
+    """
+
+    state: dict[str, Tensor]
+    window: list[Older]
+    sketches: dict[str, Tensor]
 
 
 class Recorder:
@@ -112,7 +128,8 @@ class Recorder:
                 self.folder.write_reading(instrument, columns["step"], arrays)
         if ended:
             return
-        self.folder.write_checkpoint(state.tensors(self.run) | self._window())
+        sketches = saved_sketches(self.observer.sketches, self.run)
+        self.folder.write_checkpoint(state.tensors(self.run) | self._window() | sketches)
 
     def _window(self) -> dict[str, Tensor]:
         """Snapshots that instruments look back at, unless they are on disk by themselves."""
@@ -165,10 +182,9 @@ def read_saved(folder: RunFolder) -> Saved | None:
         folder: An unfinished run.
 
     Returns:
-        The tensors of `TrainState.tensors`, and the window of the instruments as (step,
-        parameters, learning rate), oldest first; the parameters of the newest are those of the
-        state and left out. None if there is no checkpoint or it, or a snapshot that it counts on,
-        cannot be read.
+        The state, and the window of the instruments as (step, parameters, learning rate), oldest
+        first; the parameters of the newest are those of the state and left out. None if there is
+        no checkpoint or it, or a snapshot that it counts on, cannot be read.
     """
     if not folder.has_checkpoint():
         return None
@@ -177,8 +193,10 @@ def read_saved(folder: RunFolder) -> Saved | None:
         window = _read_window(folder, tensors)
     except (DamagedError, FileNotFoundError):
         return None
-    kept = {k: v for k, v in tensors.items() if not k.startswith((WINDOW, RATES))}
-    return kept, window
+    sketches = {k: v for k, v in tensors.items() if k.startswith(SKETCH)}
+    others = (WINDOW, RATES, SKETCH)
+    state = {k: v for k, v in tensors.items() if not k.startswith(others)}
+    return Saved(state, window, sketches)
 
 
 def _read_window(folder: RunFolder, tensors: Mapping[str, Tensor]) -> list[Older]:

@@ -161,7 +161,7 @@ def _by_checkpoint(
     for spec in specs:
         folders[spec].begin()
         saved = read_saved(folders[spec])
-        groups[-1 if saved is None else int(saved[0]["step"])].append((spec, saved))
+        groups[-1 if saved is None else int(saved.state["step"])].append((spec, saved))
     return [
         (tuple(spec for spec, _ in group), [saved for _, saved in group if saved is not None])
         for _, group in sorted(groups.items())

@@ -15,6 +15,7 @@ from spectraledge.instruments import Observer
 from spectraledge.lab.plan import Display, Plan, Progress, live
 from spectraledge.lab.recorder import Recorder, Saved
 from spectraledge.lab.reference_runs import reference_runs
+from spectraledge.lab.saved_sketches import read_sketches
 from spectraledge.snapshots import Snapshot
 from spectraledge.store import Origin, RunFolder
 from spectraledge.training import Problem, RunSpec, Trainer, merge_states
@@ -63,14 +64,15 @@ def _start(
     problem = Problem(specs, plan.execution)
     observer = Observer(live(plan.instruments), problem)
     links = len(specs[0].updates)
-    state = merge_states([tensors for tensors, _ in saved], links) if saved else None
+    state = merge_states([run.state for run in saved], links) if saved else None
     parts = True if plan.keep_snapshots else observer.parts_wanted(problem.layout)
     # A run that resumes has what it took from reference runs in its checkpoint.
     with reference_runs(() if saved else specs, plan):
         trainer = Trainer(problem, record_parts=parts, state=state)
     if state is not None:
         window = _window(saved, trainer)
-        if observer.needs_start and window[0].step > 0:
+        observer.restore(window, read_sketches([run.sketches for run in saved], window[-1]))
+        if observer.lacks_start:
             # An instrument that looks at the whole trajectory is newly asked for.
             warnings.warn(
                 f"{len(specs)} runs start again from step 0: they stand at step {state.step}, and "
@@ -78,7 +80,6 @@ def _start(
                 stacklevel=2,
             )
             return _start(specs, (), folders, plan)
-        observer.restore(window)
     resumed_at = trainer.state.step if saved else None
     keep = plan.keep_snapshots
     recorders = [
@@ -127,7 +128,7 @@ def _end(folder: RunFolder, spec: RunSpec, step: int, origin: Origin) -> None:
 def _window(saved: Sequence[Saved], trainer: Trainer) -> list[Snapshot]:
     """Snapshots that instruments with a history had seen before the checkpoint."""
     layout, state = trainer.problem.layout, trainer.state
-    windows = [{step: (theta, rate) for step, theta, rate in window} for _, window in saved]
+    windows = [{step: (theta, rate) for step, theta, rate in run.window} for run in saved]
     snapshots = []
     for step in sorted(set(windows[0]).intersection(*windows[1:])):
         older = [w[step][0] for w in windows]

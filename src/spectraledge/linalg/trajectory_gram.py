@@ -15,7 +15,6 @@ first points are a leading block, so one pass serves every matrix, layer and win
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 
 import torch
 from jaxtyping import Float, Float64
@@ -41,22 +40,12 @@ class TrajectoryGram:
 
     A point costs the products with all points before it; these are taken in float64, a few columns
     at a time, and no float64 copy of a point is kept. The points themselves are copied, sixteen
-    after one another in memory, unless they are sketched: gathering them anew for every product
-    took half of the time, and moving all of them to a larger piece of memory a fifth.
-
-    Args:
-        sketch: Keep only this many numbers of each point, a random signed sum of its entries each.
-            A product of displacements x, y is then off by a random amount of mean 0 and standard
-            deviation at most ``sqrt(2/sketch) |x| |y|`` (`relative_error`). None is exact.
-        seed: Of the signs and the sums.
-
-    Raises:
-        ValueError: For a sketch below 1.
+    after one another in memory: gathering them anew for every product took half of the time, and
+    moving all of them to a larger piece of memory a fifth. Points that are too long for that may be
+    added as their `CountSketch`, which is linear.
 
     Cost: ``R T D`` multiplications for the T-th point, and the memory of up to T + 15 points;
     what it takes beside training is in ``benchmarks/trajectory_analysis.py``.
-
-    Source: the sketch is that of Charikar, Chen, Farach-Colton 2002.
 
     Example:
         >>> gram = TrajectoryGram()
@@ -66,25 +55,15 @@ class TrajectoryGram:
         [[[4.0, 0.0, -2.0], [0.0, 1.0, 2.0], [-2.0, 2.0, 5.0]]]
     """
 
-    def __init__(self, *, sketch: int | None = None, seed: int = 0) -> None:
-        if sketch is not None and sketch < 1:
-            raise ValueError(f"TrajectoryGram: expected sketch >= 1 or None, got {sketch}")
-        self.sketch = sketch
-        self.seed = seed
+    def __init__(self) -> None:
         self.products: Products = torch.zeros(1, 0, 0, dtype=torch.float64)
         self._shapes: list[tuple[int, ...]] = []
-        self._start: tuple[Tensor, ...] = ()  # what a sketch subtracts
         self._kept: list[list[Tensor]] = []  # of each piece, blocks (R, ROOM, D_i) of points
 
     @property
     def points(self) -> int:
         """Number of points T."""
         return self.products.shape[-1]
-
-    @property
-    def relative_error(self) -> float:
-        """Bound on the standard deviation of a product over ``|x| |y|``; 0 without a sketch."""
-        return 0.0 if self.sketch is None else sqrt(2 / self.sketch)
 
     def add(self, *pieces: Float[Tensor, "R _"]) -> None:
         """Append a point.
@@ -97,16 +76,12 @@ class TrajectoryGram:
         """
         shapes = [tuple(p.shape) for p in pieces]
         if not self._shapes:
-            self._begin(pieces)
+            self._shapes = shapes
+            self.products = pieces[0].new_zeros(len(pieces[0]), 0, 0, dtype=torch.float64)
         if shapes != self._shapes:
             raise ValueError(f"expected pieces of shapes {self._shapes} as at first, got {shapes}")
-        self._keep(pieces if self.sketch is None else (self._sketched(pieces),))
+        self._keep(pieces)
         self._grow()
-
-    def _begin(self, pieces: tuple[Tensor, ...]) -> None:
-        self._shapes = [tuple(p.shape) for p in pieces]
-        self._start = () if self.sketch is None else tuple(p.clone() for p in pieces)
-        self.products = pieces[0].new_zeros(len(pieces[0]), 0, 0, dtype=torch.float64)
 
     def _keep(self, point: tuple[Tensor, ...]) -> None:
         block, row = divmod(self.points, ROOM)
@@ -137,33 +112,17 @@ class TrajectoryGram:
             room = row.new_empty(ROOM, min(width, blocks[0].shape[1]))
             for columns in zip(*(block.split(width, dim=1) for block in blocks)):
                 moved = columns[newest[0]][newest[1]].double()
-                if self._from_start:
+                if self.points:
                     moved = moved - columns[0][0]
                 square += moved @ moved
                 for part, block in zip(row.split(ROOM), columns):
                     own = room[: len(part), : block.shape[1]].copy_(block[: len(part)])
                     part += own @ moved
-        if self._from_start:
+        if self.points:
             # <W_s, d> - <W_0, d>: off by 1e-16 |W| |d|, for one pass less; |d|^2 does not cancel.
             row[1:] -= row[0].clone()
             row[-1] = square
         return row
-
-    @property
-    def _from_start(self) -> bool:
-        return self.sketch is None and self.points > 0
-
-    def _sketched(self, pieces: tuple[Tensor, ...]) -> Tensor:
-        """Signed sums ``(R, sketch)`` of the first point, then of displacements from it."""
-        total = self.products.new_zeros(len(pieces[0]), self.sketch or 0)
-        generator = torch.Generator().manual_seed(self.seed)
-        for piece, start in zip(pieces, self._start):
-            # Drawn anew each time rather than kept: twice as many numbers as the point has.
-            signs = torch.randint(2, (piece.shape[1],), generator=generator).to(piece) * 2 - 1
-            sums = torch.randint(self.sketch or 1, (piece.shape[1],), generator=generator)
-            moved = piece.double() - start.double() if self.points else piece.double()
-            total.index_add_(1, sums.to(piece.device), moved * signs)
-        return total
 
 
 def trajectory_products(
