@@ -22,6 +22,7 @@ from spectraledge.instruments import (
     RepresentationProbe,
     SpectralEdge,
     SubspaceProjection,
+    TrajectoryPCA,
     UpdateDecomposition,
     Window,
     instrument_key,
@@ -68,6 +69,9 @@ VARIANTS = [kind(**SHORT.get(kind, {})) for kind in KINDS] + [
 # The tokens of the numbers alone, in an even and an odd number.
 VARIANTS += [FourierStructure(modulus=7), FourierStructure(modulus=7, order="discrete_logarithm")]
 VARIANTS += [SpectralEdge(window=3, sketch=64), UpdateDecomposition(sketch=64)]
+VARIANTS += [TrajectoryPCA(sketch=64)]
+# What this task has none of: only one token is read out, so that no two can be told apart.
+ABSENT = {"singular_probe": {"separation"}}
 each = pytest.mark.parametrize("instrument", VARIANTS, ids=instrument_key)
 
 
@@ -155,7 +159,8 @@ def test_arrays_are_as_declared_at_every_snapshot(instrument, snapshots, problem
 def test_something_is_measured(instrument, snapshots, problem):
     """At the last snapshot each output has a finite number, unless it is empty by choice."""
     last = observed(instrument, snapshots, problem)[-1]
-    for name, array in last.items():
+    for name in last.keys() - ABSENT.get(instrument.name, set()):
+        array = last[name]
         assert bool(array.isfinite().any()) or prod(array.shape) == 0, name
 
 

@@ -1,6 +1,7 @@
 """Responses of a model that is linear in its weights, where each of them is known."""
 
 from dataclasses import replace
+from itertools import combinations
 from math import pi
 
 import pytest
@@ -14,6 +15,7 @@ from spectraledge.instruments.functional_response import (
     response_measures,
 )
 from spectraledge.instruments.labelled_tokens import held_out_runs
+from spectraledge.instruments.parameter_subset import chosen_columns
 from spectraledge.linalg import discrete_logarithm_order
 from spectraledge.training import Problem, Trainer
 
@@ -84,6 +86,37 @@ def test_sizes_are_in_units_of_the_weights():
     expected = 0.01 * columns.square().mean().sqrt()
     assert found["size"][0, 3].item() == pytest.approx(expected.item(), rel=1e-9)
     assert found["size"][0, 2] < size
+
+
+def test_parts_of_directions_are_not_scaled_up():
+    taken = snapshots(*walk())
+    problem = LookupProblem(TOKENS)
+    parts = replace(EDGE, blocks=("query",))
+    assert parts.labels(Window((taken[0],)))["direction"][-3:] == (
+        "v1 query", "random query", "weights query",
+    )  # fmt: skip
+    found = measured(parts, taken, problem)[2]
+    # All of the chosen weights are queries here, so the part is the whole.
+    for part, whole in ((4, 0), (5, 2), (6, 3)):
+        assert torch.equal(found["size"][:, part], found["size"][:, whole])
+
+
+def test_parts_of_a_direction_add_up_to_it():
+    instrument = FunctionalResponse(window=2, count=1, blocks=("query", "key", "value"))
+    spec = tiny()
+    taken = list(Trainer(Problem([spec], EAGER)).snapshots())
+    columns = chosen_columns(taken[0].layout, instrument.kinds)
+    found = instrument._directions(Window(tuple(taken[:3])), columns)
+    names = instrument.labels(Window((taken[0],)))["direction"]
+    by_name = dict(zip(names, found[0]))
+    for whole in ("v1", "random", "weights"):
+        parts = [by_name[f"{whole} {kind}"] for kind in instrument.blocks]
+        for one, other in combinations(parts, 2):
+            assert not (one * other).any()
+        rest = by_name[whole] - sum(parts)
+        inside = torch.isin(columns, chosen_columns(taken[0].layout, ("attention_output",)))
+        assert not rest[~inside].any()
+        assert torch.equal(rest[inside], by_name[whole][inside])
 
 
 def test_a_response_in_one_direction_of_the_representation_tells_the_depth_by_its_length():

@@ -31,6 +31,7 @@ from spectraledge.instruments.module_commutators import DefectReading, commutato
 from spectraledge.instruments.module_curvature import curvature_of
 from spectraledge.instruments.module_projection import subspace_projection_of
 from spectraledge.instruments.parameter_norm import ParameterNorm
+from spectraledge.instruments.part_effect import PartEffect
 from spectraledge.instruments.perturbation_curve import (
     PerturbationCurve,
     directional_curvature,
@@ -47,6 +48,7 @@ from spectraledge.instruments.scale_invariance import (
     ScaleTest,
     scale_invariance_of,
 )
+from spectraledge.instruments.singular_probe import SingularProbe
 from spectraledge.instruments.spectral_edge import SpectralEdge
 from spectraledge.instruments.subspace_projection import (
     SubspaceProjection,
@@ -82,12 +84,14 @@ __all__ = [
     "Observer",
     "Output",
     "ParameterNorm",
+    "PartEffect",
     "PerturbationCurve",
     "PositionalFourier",
     "Probe",
     "RepresentationProbe",
     "ScaleInvariance",
     "ScaleTest",
+    "SingularProbe",
     "SpectralEdge",
     "SubspaceProjection",
     "TrajectoryPCA",

@@ -39,6 +39,7 @@ from spectraledge.snapshots import Layout
 __all__ = ["FunctionalResponse", "displaced_representations", "response_measures"]
 
 AXES = ("direction",)
+OTHERS = ("random", "weights")
 SEED = 0
 
 
@@ -134,7 +135,8 @@ class FunctionalResponse(Instrument):
 
     Steps of ``ε = step ‖θ‖`` of the chosen weights, along the leading directions v_1 … of the last
     W displacements, a random unit direction, and the weights themselves (``weights``: θ/‖θ‖). The
-    last two are what any number of v_k counts against.
+    last two are what any number of v_k counts against. On request also the entries of ``v_1`` that
+    are in one kind of matrix, as long as they are and not scaled up, and those of the others.
 
     Args:
         window: W >= 1 displacements.
@@ -149,6 +151,7 @@ class FunctionalResponse(Instrument):
         modulus: The prime, for the latter.
         seeds: Splits by row that the scale-free score averages.
         padding: See `RepresentationProbe`.
+        blocks: Kinds of matrices whose part of each direction is looked at by itself.
 
     Raises:
         ValueError: For unknown names or numbers out of range; at the first snapshot for an unknown
@@ -171,6 +174,7 @@ class FunctionalResponse(Instrument):
     modulus: int | None = None
     seeds: int = 3
     padding: int | None = None
+    blocks: tuple[str, ...] = ()
 
     name: ClassVar[str] = "functional_response"
     needs_problem: ClassVar[bool] = True
@@ -191,6 +195,8 @@ class FunctionalResponse(Instrument):
 
     def __post_init__(self) -> None:
         check_subset("FunctionalResponse", self.kinds)
+        if self.blocks:
+            check_subset("FunctionalResponse", self.blocks)
         check_name("order of classes for FunctionalResponse", self.order, ORDERS)
         if not 1 <= self.count <= self.window:
             raise ValueError(
@@ -212,7 +218,9 @@ class FunctionalResponse(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the directions."""
-        return {"direction": (*(f"v{k + 1}" for k in range(self.count)), "random", "weights")}
+        whole = (*(f"v{k + 1}" for k in range(self.count)), *OTHERS)
+        parts = (f"{name} {kind}" for kind in self.blocks for name in ("v1", *OTHERS))
+        return {"direction": (*whole, *parts)}
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Responses of the newest snapshot."""
@@ -248,7 +256,8 @@ class FunctionalResponse(Instrument):
         )
 
     def _directions(self, window: Window, columns: Tensor) -> Tensor:
-        """v_1 …, random and weights ``(R, count + 2, D)``, NaN where there is none."""
+        """Directions in the order of their labels ``(R, K, D)``, NaN where there is none."""
+        layout = window.now.layout
         weights = window.now.parameters[:, columns].double()
         generator = torch.Generator().manual_seed(SEED)
         random = torch.randn(weights.shape[1], generator=generator, dtype=torch.float64)
@@ -261,4 +270,7 @@ class FunctionalResponse(Instrument):
             last = (edge.points[-1].double() - edge.points[-2].double())[:, None]
             sign = torch.where((found * last).sum(-1, keepdim=True) < 0, -1.0, 1.0)
             leading[:, : found.shape[1]] = found * sign
-        return torch.cat([leading, others], 1)
+        every = torch.cat([leading, others], 1)
+        parts = every[:, [0, self.count, self.count + 1]]
+        inside = [torch.isin(columns, chosen_columns(layout, (kind,))) for kind in self.blocks]
+        return torch.cat([every, *(parts * kept.to(parts) for kept in inside)], 1)

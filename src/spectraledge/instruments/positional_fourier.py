@@ -18,7 +18,7 @@ from spectraledge.instruments.labelled_tokens import (
 from spectraledge.instruments.representations import block_names
 from spectraledge.tasks import UNLABELLED
 
-__all__ = ["PositionalFourier"]
+__all__ = ["PositionalFourier", "counted_positions"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PositionalFourier(Instrument):
 def _shares(representation: Tensor, rows: Rows) -> dict[str, float]:
     own = representation.double()
     whole = own if own.ndim == 3 else own[:, None]
-    power = positional_power(whole, _counted(whole.shape[1], rows))
+    power = positional_power(whole, counted_positions(whole.shape[1], rows))
     shares = power / power.sum()
     where = shares.argmax().double().where(shares.isfinite().all(), torch.nan)
     return {
@@ -78,8 +78,16 @@ def _shares(representation: Tensor, rows: Rows) -> dict[str, float]:
     }
 
 
-def _counted(positions: int, rows: Rows) -> Tensor:
-    """Positions that are no padding, ``(N, positions)``."""
+def counted_positions(positions: int, rows: Rows) -> Tensor:
+    """Positions that are no padding.
+
+    Args:
+        positions: Of a representation, of which a row may have more or fewer than it has labels.
+        rows: Of one run.
+
+    Returns:
+        ``(N, positions)`` bool.
+    """
     labelled = rows.labels != UNLABELLED
     if rows.labels.ndim == 1:
         return labelled[:, None].expand(-1, positions)
