@@ -225,11 +225,12 @@ class SingularProbe(Instrument):
         for matrix, v in zip(matrices, directions):
             following = self.kinds[(self.kinds.index(matrix.kind) + 1) % len(self.kinds)]
             other = by_place.get((matrix.name.rpartition(".")[0], following))
-            known = other is not None and other.shape == v.shape and following != matrix.kind
+            alone = other is None or other.shape != v.shape or following == matrix.kind
+            beside = torch.full_like(v, nan) if alone or other is None else other
             found.append(
                 {
-                    "alignment": (v[0] @ other[0]).abs().item() if known else nan,
-                    "span_overlap": span_overlap(v, other) if known else nan,
+                    "alignment": (v[0] @ beside[0]).abs().item(),
+                    "span_overlap": span_overlap(v, beside),
                     "chance_overlap": len(v) / v.shape[1],
                 }
             )
