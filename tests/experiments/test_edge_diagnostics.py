@@ -88,9 +88,9 @@ def statuses(found, words):
 
 
 @pytest.mark.parametrize(("how", "words", "count", "status"), [
-    ({"reads": 0.3}, "read depth better", 6, "holds"),
-    ({"reads": -0.3}, "read depth better", 6, "fails"),
-    ({"reads": -0.002}, "read depth better", 6, "undecided"),
+    ({"reads": 0.3}, "read depth better", 12, "holds"),
+    ({"reads": -0.3}, "read depth better", 12, "fails"),
+    ({"reads": -0.002}, "read depth better", 12, "undecided"),
     ({"overlap": 0.2}, "same directions", 2, "holds"),
     ({"overlap": 0.01}, "same directions", 2, "fails"),
     ({"attention": 0.01}, "where attention looks", 2, "holds"),
@@ -113,7 +113,9 @@ def test_rows_of_before_say_nothing():
 def test_every_part_of_the_page_is_there(tmp_path):
     found = page()
     assert [len(section.items) for section in found.sections] == [5, 1, 2, 1]
-    (line, *_) = found.sections[1].items[0].rows
+    (line, *_, last) = found.sections[1].items[0].rows
+    # Runs without decay end before the last step.
+    assert last[:3] == (NO_DECAY, "2000", "weights")
     assert line[:3] == (DECAY, "200", "v1")
     assert line[-1] == "0.010 [0.010, 0.010]"
     write(found, tmp_path / "page.html")

@@ -41,6 +41,7 @@ __all__ = [
     "diagnostic_runs",
     "diagnostic_steps",
     "matrix_of",
+    "measured_steps",
 ]
 
 KINDS = ("query", "key", "value", "attention_output")
@@ -60,6 +61,13 @@ LITTLE = 0.1
 def diagnostic_steps(regime: EdgeRegime, scale: Scale) -> dict[str, int]:
     """Published steps by phase, or those of the smoke runs."""
     return dict(regime.functional_steps) if scale == "smoke" else PHASES
+
+
+def measured_steps(group: EdgeGroup, scale: Scale, condition: str) -> list[int]:
+    """Those of `diagnostic_steps` that the runs of a condition come to; none without runs."""
+    steps = diagnostic_steps(group.regime, scale)
+    last = steps["late" if condition == DECAY else CONTROL]
+    return [step for step in steps.values() if step <= last] if group.rows[condition] else []
 
 
 def diagnostic_runs(scale: Scale) -> dict[str, list[RunSpec]]:
@@ -93,11 +101,16 @@ def diagnostic_claims(group: EdgeGroup, scale: Scale) -> list[Verdict]:
     late, control = steps["late"], steps[CONTROL]
     return [
         *(
-            _reads_depth(group, kind, directions, late, DECAY)
+            _reads_depth(group, probe, kind, directions, late, DECAY)
+            for probe in (OUTPUT, READ)
             for kind in ("query", "key")
             for directions in ("v1", "v1 to v5")
         ),
-        *(_reads_depth(group, kind, "v1 to v5", control, NO_DECAY) for kind in ("query", "key")),
+        *(
+            _reads_depth(group, probe, kind, "v1 to v5", control, NO_DECAY)
+            for probe in (OUTPUT, READ)
+            for kind in ("query", "key")
+        ),
         _overlap(group, late, DECAY),
         _overlap(group, control, NO_DECAY),
         _by_values(group, late, DECAY),
@@ -113,21 +126,26 @@ def matrix_of(group: EdgeGroup, kind: str) -> str:
 
 
 def _reads_depth(
-    group: EdgeGroup, kind: str, directions: str, step: int, condition: str
+    group: EdgeGroup,
+    probe: SingularProbe,
+    kind: str,
+    directions: str,
+    step: int,
+    condition: str,
 ) -> Verdict:
     label = f"{matrix_of(group, kind)},{directions}"
-    own, chance = (diagnostic_curve(OUTPUT, output, label) for output in ("score", "random_score"))
+    own, chance = (diagnostic_curve(probe, output, label) for output in ("score", "random_score"))
     found = over_rows(
         group, condition, lambda r: value_at(r, own, step) - value_at(r, chance, step)
     )
     scores = [short(group.at(name, step, condition)) for name in (own, chance)]
     return over_seeds(
-        f"{_condition(condition)}Directions {directions} of the {kind} matrix read depth better "
-        f"than as many random ones, step {step}",
+        f"{_condition(condition)}In the block's {probe.place}, directions {directions} of the "
+        f"{kind} matrix read depth better than as many random ones, step {step}",
         "computed, no number given; no random directions",
         found,
-        "Scale-free R² of depth from the last block's output along the leading right singular "
-        "directions of its own matrix, minus that along random ones, by seed.",
+        f"Scale-free R² of depth from the last block's {probe.place} along the leading right "
+        "singular directions of its own matrix, minus that along random ones, by seed.",
         words=f"{scores[0]} against {scores[1]}: {short(found)} more",
         above=0.0,
     )

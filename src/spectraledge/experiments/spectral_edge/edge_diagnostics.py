@@ -25,8 +25,8 @@ from spectraledge.experiments.spectral_edge.edge_diagnostic_claims import (
     diagnostic_curve,
     diagnostic_group,
     diagnostic_runs,
-    diagnostic_steps,
     matrix_of,
+    measured_steps,
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
@@ -116,7 +116,7 @@ def _probe_table(
     group: EdgeGroup, scale: Scale, condition: str, instrument: SingularProbe
 ) -> Table:
     lines = []
-    for step in diagnostic_steps(group.regime, scale).values():
+    for step in measured_steps(group, scale, condition):
         for kind in ("query", "key"):
             label = matrix_of(group, kind)
             scores = [
@@ -135,7 +135,7 @@ def _probe_table(
 
 
 def _overlap_table(group: EdgeGroup, scale: Scale) -> Table:
-    outputs = ("alignment", "span_overlap", "chance_overlap", "separation", "largest_frequency")
+    outputs = ("alignment", "span_overlap", "chance_overlap", "separation")
     label = matrix_of(group, "query")
     lines = [
         (
@@ -146,13 +146,12 @@ def _overlap_table(group: EdgeGroup, scale: Scale) -> Table:
                 for o in outputs
             ),
         )
-        for condition, rows in group.rows.items()
-        if rows
-        for step in diagnostic_steps(group.regime, scale).values()
+        for condition in group.rows
+        for step in measured_steps(group, scale, condition)
     ]
     columns = (
         "condition", "step", "|cos| of the first", "overlap of five", "by chance",
-        "Cohen's d of brackets along v1", "frequency over positions",
+        "Cohen's d of brackets along v1",
     )  # fmt: skip
     caption = "Query and key matrix of the last layer, and the block's output along v1 of W_Q."
     return Table(columns, lines, caption)
@@ -160,8 +159,8 @@ def _overlap_table(group: EdgeGroup, scale: Scale) -> Table:
 
 def _blocks(group: EdgeGroup, scale: Scale) -> Section:
     lines = []
-    for condition, rows in group.rows.items():
-        for step in diagnostic_steps(group.regime, scale).values() if rows else ():
+    for condition in group.rows:
+        for step in measured_steps(group, scale, condition):
             for direction in ("v1", "random", "weights"):
                 labels = (direction, *(f"{direction} {kind}" for kind in KINDS))
                 names = [diagnostic_curve(BLOCKS, "size", label) for label in labels]

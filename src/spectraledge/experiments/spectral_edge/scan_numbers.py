@@ -100,10 +100,18 @@ def _at(
 ) -> Iterator[PublishedNumber]:
     """A number at published steps, or at those of the same phases; none past the end of a run."""
     for published, value in values.items():
-        step = published if is_published_size(regime) else REDUCED_STEPS[published]
+        step = _step(regime, published)
         words = f"step {step}" + ("" if step == published else f" for {published}")
         own = read(step) if step <= regime.steps else not_measured
         yield PublishedNumber(f"{quantity}, {words}", value, own, DECAY, kind=kind)
+
+
+def _step(regime: EdgeRegime, published: int) -> int:
+    """Where a published step is read: at the end of the run if that is one record before it."""
+    if not is_published_size(regime):
+        return REDUCED_STEPS[published]
+    past = published - regime.steps
+    return regime.steps if 0 < past <= regime.record_every else published
 
 
 def _curve(name: str) -> Callable[[int], Read]:
