@@ -22,7 +22,7 @@ from spectraledge.lab.ledger_file import ledger_to_bytes, rows_from_bytes
 from spectraledge.lab.recorder import read_saved
 from spectraledge.lab.rows import stored_row
 from spectraledge.models import PreNormEncoderSpec
-from spectraledge.training import Problem
+from spectraledge.training import At, Every, Problem
 
 SPEC = tiny(model=replace(TINY_MODEL, layers=1))
 
@@ -203,6 +203,17 @@ def test_sketches_go_on_where_a_run_was_interrupted(tmp_path):
         for instrument in SKETCHED:
             for a, b in zip(ours.reading(instrument), theirs.reading(instrument)):
                 np.testing.assert_equal(a, b)
+
+
+def test_a_sketch_whose_first_measurement_comes_later_goes_on(tmp_path, recwarn):
+    measured = ((SKETCHED[0], Every(8)), (replace(SKETCHED[0], components=3), At((8, 12))))
+    undisturbed, disturbed = (Plan(tmp_path / n, measured, False, EAGER) for n in "ab")
+    interrupted([SPEC], disturbed)
+    ours, theirs = (run([SPEC], plan)[0] for plan in (disturbed, undisturbed))
+    for instrument, _ in measured:
+        for a, b in zip(ours.reading(instrument), theirs.reading(instrument)):
+            np.testing.assert_equal(a, b)
+    assert not [w for w in recwarn if "start again" in str(w.message)]
 
 
 def test_a_sketched_trajectory_newly_asked_for_begins_at_the_start(tmp_path):

@@ -209,9 +209,12 @@ class Observer:
     @property
     def lacks_start(self) -> bool:
         """Whether an instrument that has to see the run from step 0 did not, after `restore`."""
-        for key, (instrument, _) in self.instruments.items():
-            kept = self._all if instrument.history is None else self.sketches[key]
-            if instrument.from_start and not (kept and kept[0].step == 0):
+        for key, (instrument, cadence) in self.instruments.items():
+            sketched = instrument.history is not None
+            kept = self.sketches[key] if sketched else self._all
+            # What is sketched is what was measured, and the first measurement may come later.
+            wanted = instrument.from_start and (cadence(0) or not sketched)
+            if wanted and not (kept and kept[0].step == 0):
                 return True
         return False
 
