@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -109,6 +109,28 @@ class DecayRecorder:
             total.zero_()
         self._steps = 0
         return unknown
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was summed since the last `take`, and over how many steps."""
+        sums = {name: total.clone() for name, total in self._sums.items()}
+        return {"sums": sums, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the sums of another recorder of the same parameters.
+
+        Args:
+            state: Of its `state_dict`.
+
+        Raises:
+            ValueError: For sums of other parameters.
+        """
+        if state["sums"].keys() != self._sums.keys():
+            raise ValueError(
+                f"DecayRecorder: expected sums of {sorted(self._sums)}, got {sorted(state['sums'])}"
+            )
+        for name, total in state["sums"].items():
+            self._sums[name].copy_(total)
+        self._steps = int(state["steps"])
 
     def remove(self) -> None:
         """Leave the optimizer as it was."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,12 @@ from torch import Tensor, nn
 
 from spectraledge.instruments.base import Instrument, Observer, Window
 from spectraledge.instruments.decay_recorder import DecayRecorder
+from spectraledge.instruments.probe_state import (
+    check_state,
+    plain_layout,
+    plain_snapshots,
+    read_snapshots,
+)
 from spectraledge.snapshots import Layout, Snapshot, flatten_parameters
 
 __all__ = ["Probe"]
@@ -92,6 +98,58 @@ class Probe:
         self._steps.append(step)
         for key, arrays in measured.items():
             self._arrays.setdefault(key, []).append(arrays)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it has seen and measured, to be saved with the model and its optimizer.
+
+        Returns:
+            Plain containers of numbers and tensors, which ``torch.load`` reads with
+            ``weights_only``. As large as the snapshots that instruments look back at, or their
+            sketches, and the readings.
+
+        Example:
+            >>> from spectraledge.instruments import TrajectoryPCA
+            >>> model = nn.TransformerEncoderLayer(8, 2, 16)
+            >>> before, after = (Probe(model, [TrajectoryPCA(sketch=64)]) for _ in range(2))
+            >>> before.step(0)
+            >>> after.load_state_dict(before.state_dict())
+            >>> after.step(200)
+            >>> after.readings["trajectory_pca(sketch=64)"]["snapshots"].tolist()
+            [1.0, 2.0]
+        """
+        observer = self._observer
+        names, shapes = plain_layout(self._layout)
+        return {
+            "names": names,
+            "shapes": shapes,
+            "steps": list(self._steps),
+            "readings": {key: [dict(a) for a in arrays] for key, arrays in self._arrays.items()},
+            "window": plain_snapshots(observer.window),
+            "sketches": {key: plain_snapshots(kept) for key, kept in observer.sketches.items()},
+            "decay": None if self._decay is None else self._decay.state_dict(),
+            "last": self._last,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another probe of the same kind stood; readings are then of one run.
+
+        Args:
+            state: Of `state_dict`; load the model and its optimizer as well.
+
+        Raises:
+            ValueError: For other instruments or parameters, or if one of the two probes has an
+                optimizer and the other has none.
+        """
+        check_state(state, self._observer, self._layout, records_decay=self._decay is not None)
+        self._steps = list(state["steps"])
+        self._arrays = {key: [dict(a) for a in arrays] for key, arrays in state["readings"].items()}
+        sketches = {
+            key: read_snapshots(kept, self._layout) for key, kept in state["sketches"].items()
+        }
+        self._observer.restore(read_snapshots(state["window"], self._layout), sketches)
+        self._last = state["last"]
+        if self._decay is not None:
+            self._decay.load_state_dict(state["decay"])
 
     def _rate(self) -> float | None:
         groups = self._optimizer.param_groups if self._optimizer else []
