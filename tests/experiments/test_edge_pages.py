@@ -80,16 +80,23 @@ def test_studies_with_other_instruments_share_no_run():
     assert not probes & released
 
 
-def planted(flip: Callable[[object, int], float], shuffled_flips: bool = True) -> Known:
-    """Dyck-1 runs that generalise at `GROKKED`; flips follow from the split and the cadence."""
+def planted(
+    flip: Callable[[object, int], float],
+    shuffled_flips: bool = True,
+    again: tuple[str, ...] = (),
+) -> Known:
+    """Dyck-1 runs that generalise at `GROKKED`; flips follow from the split and the cadence.
+
+    Those of the conditions `again` flip once more at 1700.
+    """
     ledger = Ledger()
     for condition, runs in REGIME.conditions().items():
         for spec in runs:
-            ledger.add(_row(spec, condition, flip, shuffled_flips))
+            ledger.add(_row(spec, condition, flip, shuffled_flips, condition in again))
     return Known(ledger, None)
 
 
-def _row(spec, condition, flip, shuffled_flips):
+def _row(spec, condition, flip, shuffled_flips, again=False):
     steps = np.arange(0, spec.steps + 1, spec.record_every)
     grown = (steps >= GROKKED) & (condition == DECAY)
     curves = {
@@ -101,6 +108,7 @@ def _row(spec, condition, flip, shuffled_flips):
     for split in SPLITS:
         turns = flip(split, spec.record_every)
         turned = (steps >= turns) & (steps < turns + 300) & decays
+        turned |= (steps >= 1700) & (steps < 1900) & again
         share = np.where(turned, 0.05, 0.95)
         curves |= {
             curve_name(split, "step"): steps,
@@ -158,6 +166,19 @@ def test_controls_decide():
     assert flipping["Gradient and decay point the same way"].status == "fails"
     assert flipping["Displacements are the gradient's until a run generalises"].status == "fails"
     assert flipping["After generalising, decay drives the edge for good"].status == "fails"
+
+
+@pytest.mark.parametrize(
+    ("again", "status"),
+    [((DECAY,), "holds"), ((DECAY, SHUFFLED), "fails"), ((SHUFFLED,), "fails"), ((), "fails")],
+)
+def test_a_second_flip_needs_real_labels(again, status):
+    claim = "A second flip comes with real labels and not with shuffled ones"
+    found = verdicts(LIFECYCLE, planted(window_end, again=again))[claim]
+    assert found.status == status
+    one = {True: "1.000 [1.000, 1.000]", False: "0.000 [0.000, 0.000]"}
+    words = f"{one[DECAY in again]} of the windows with real labels, {one[SHUFFLED in again]}"
+    assert words in found.observed
 
 
 def test_a_later_flip_that_comes_with_generalising_is_found():

@@ -33,6 +33,7 @@ from spectraledge.experiments.spectral_edge.flip_claims import (
     step_range,
     window_end,
 )
+from spectraledge.experiments.spectral_edge.later_flips import later_flip
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
 from spectraledge.series import Interval
@@ -56,7 +57,7 @@ def lifecycle_claims(groups: Groups) -> list[Verdict]:
         found += [
             _driven_before(group), _driven_at(group), first_flip_with_window(group),
             first_flip_with_generalising(group), any_flip(group), *new_words(group),
-            _shuffled(group), _dominated_before(group), _opposed(group),
+            _shuffled(group), later_flip(group), _dominated_before(group), _opposed(group),
             _lasting(group, _common_decay(groups)), _trapezoid(group), alarm_claim(group),
         ]  # fmt: skip
         if DENSE in group.rows:
