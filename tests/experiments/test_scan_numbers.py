@@ -56,7 +56,7 @@ def test_a_step_is_the_published_one_or_that_of_the_same_phase():
         found = lines(regime, {DECAY: {2024: row(regime, **{share: steps / 1e4})}})
         step = int(words.split()[1])
         assert float(found[f"Gradient along v₁, {words}, {DECAY}"][2]) == step / 1e4
-    # The published size stops a record before 5000 of 10,000 steps, and says so.
+    # Runs of the published size end before 5000 and 10,000 steps, and say so.
     share = curve_name(SPLIT, "energy_share", "gradient", "v1")
     found = lines(FULL, {DECAY: {2024: row(FULL, **{share: 0.5})}})
     assert found[f"Gradient along v₁, step {FULL.steps} for 5000, {DECAY}"][2] == "0.5"

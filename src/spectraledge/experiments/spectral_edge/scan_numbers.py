@@ -56,6 +56,8 @@ PUBLISHED_CADENCE = 500
 REDUCED_STEPS: Mapping[int, int] = MappingProxyType({
     500: 200, 1000: 300, 2000: 500, 2500: 700, 4500: 1400, 5000: 1500, 10_000: 2400,
 })  # fmt: skip
+# Up to here the paper has the phase after the flip; at 10,000 and later the one after that.
+SOON = 5000
 HEADS = 4
 BOTH = (DECAY, NO_DECAY)
 SEEDS = (42, 137, 2024)
@@ -107,11 +109,10 @@ def _at(
 
 
 def _step(regime: EdgeRegime, published: int) -> int:
-    """Where a published step is read: at the end of the run if that is one record before it."""
+    """Where a published step is read: one soon after the flip, at the end of runs that end there."""
     if not is_published_size(regime):
         return REDUCED_STEPS[published]
-    past = published - regime.steps
-    return regime.steps if 0 < past <= regime.record_every else published
+    return min(published, regime.steps) if published <= SOON else published
 
 
 def _curve(name: str) -> Callable[[int], Read]:
