@@ -109,7 +109,7 @@ def _at(
 
 
 def _step(regime: EdgeRegime, published: int) -> int:
-    """Where a published step is read: one soon after the flip, at the end of runs that end there."""
+    """Where a published step is read: soon after the flip, at the end of a run that ends then."""
     if not is_published_size(regime):
         return REDUCED_STEPS[published]
     return min(published, regime.steps) if published <= SOON else published
