@@ -6,7 +6,6 @@ from spectraledge.instruments.base import (
     Differentiable,
     Instrument,
     Measurement,
-    Observer,
     Output,
     Window,
     instrument_key,
@@ -30,6 +29,7 @@ from spectraledge.instruments.module_alignment import curvature_alignment_of
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.module_curvature import curvature_of
 from spectraledge.instruments.module_projection import subspace_projection_of
+from spectraledge.instruments.observer import Observer
 from spectraledge.instruments.parameter_norm import ParameterNorm
 from spectraledge.instruments.part_effect import PartEffect
 from spectraledge.instruments.perturbation_curve import (

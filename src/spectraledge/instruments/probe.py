@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spectraledge.instruments.base import Instrument, Observer, Window
+from spectraledge.instruments.base import Instrument, Window
 from spectraledge.instruments.decay_recorder import DecayRecorder
+from spectraledge.instruments.observer import Observer
 from spectraledge.instruments.probe_state import (
     check_state,
     plain_layout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from spectraledge.instruments.base import Observer
+from spectraledge.instruments.observer import Observer
 from spectraledge.snapshots import Layout, Snapshot
 
 __all__ = ["check_state", "plain_layout", "plain_snapshots", "read_snapshots"]
