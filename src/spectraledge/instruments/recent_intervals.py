@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from spectraledge.instruments.base import Window
 from spectraledge.instruments.interval_parts import IntervalParts
@@ -49,7 +50,8 @@ def recent_intervals(
     kept = remembered_sketches(
         window, lambda snapshot: _sketched(snapshot, kinds, buckets, parts), limit=history
     )
-    _check_parts(kept[-2:])
+    for before, after in pairwise(kept):
+        _check_parts(before, after)
     return IntervalParts.between(tuple(kept), (slice(0, sketch),), stride, weight_decay)
 
 
@@ -62,16 +64,16 @@ def _sketched(
     return replace(snapshot, parameters=sketch(whole.chosen(snapshot.parameters)), parts=found)
 
 
-def _check_parts(pair: list[Snapshot]) -> None:
+def _check_parts(before: Snapshot, after: Snapshot) -> None:
     """Refuse parts that are not those of the whole way since the last sketch."""
-    if len(pair) < 2 or "gradient" not in pair[1].parts:
+    if "gradient" not in after.parts:
         return
-    moved = pair[1].parameters - pair[0].parameters
-    apart = moved - sum(pair[1].parts.values())
+    moved = after.parameters - before.parameters
+    apart = moved - sum(after.parts.values())
     # Weights are rounded at every step; a snapshot left out is a good part of the way.
     if bool((apart.norm(dim=1) > 0.05 * moved.norm(dim=1)).any()):
         raise ValueError(
-            f"expected to measure every snapshot with a sketch, got steps {pair[0].step} and "
-            f"{pair[1].step} with parts of less than the way between them; measure at every "
+            f"expected to measure every snapshot with a sketch, got steps {before.step} and "
+            f"{after.step} with parts of less than the way between them; measure at every "
             "snapshot, or keep whole snapshots with sketch=None"
         )
