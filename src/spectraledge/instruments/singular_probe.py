@@ -90,7 +90,7 @@ class SingularProbe(Instrument):
 
     The representation of a block, at each labelled token, is projected onto the leading right
     singular directions of a query or key matrix of this block: ``v1`` alone, ``v2 and v3``, and
-    ``v1 to v5``. As many random orthonormal directions stand beside each (mean of three draws), the
+    ``v1 to v5``. As many random orthonormal directions stand beside each (mean over draws), the
     scale-free probe beside the published one, and what query and key have in common beside chance.
 
     Args:

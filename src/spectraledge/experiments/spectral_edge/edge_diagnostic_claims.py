@@ -20,7 +20,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import over_seeds
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
-from spectraledge.instruments import FunctionalResponse, Instrument, PartEffect, SingularProbe
+from spectraledge.instruments import FunctionalResponse, PartEffect, SingularProbe
 from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
@@ -30,7 +30,6 @@ from spectraledge.training import RunSpec
 __all__ = [
     "BLOCKS",
     "EFFECT",
-    "INSTRUMENTS",
     "KINDS",
     "OUTPUT",
     "READ",
@@ -39,7 +38,6 @@ __all__ = [
     "diagnostic_curve",
     "diagnostic_group",
     "diagnostic_runs",
-    "diagnostic_steps",
     "matrix_of",
     "measured_steps",
 ]
@@ -49,8 +47,7 @@ KINDS = ("query", "key", "value", "attention_output")
 OUTPUT, READ = SingularProbe(), SingularProbe(place="input")
 BLOCKS = FunctionalResponse(count=1, seeds=1, blocks=KINDS)
 EFFECT = PartEffect(directions=1)
-INSTRUMENTS: tuple[Instrument, ...] = (OUTPUT, READ, BLOCKS, EFFECT)
-diagnostic_curve = CurveNames(INSTRUMENTS)
+diagnostic_curve = CurveNames([OUTPUT, READ, BLOCKS, EFFECT])
 # Published steps of singular directions; runs without decay go as far as the third.
 PHASES = {"pre": 200, "at": 600, "post": 2000, "late": 5000}
 CONTROL = "post"

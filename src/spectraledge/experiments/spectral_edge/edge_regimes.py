@@ -164,7 +164,7 @@ SCAN_PUBLISHED = EdgeRegime(
     model=EncoderDecoderSpec(masks_memory=False),
     lr=1e-4,
     batch_size=256,
-    # Published runs go on to 15,000; here the edge has flipped, and a run takes an hour and a half.
+    # Published runs go on to 15,000; here the edge has flipped, after two hours on one core.
     steps=3000,
     control_steps=3000,
     record_every=500,

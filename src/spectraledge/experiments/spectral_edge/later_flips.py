@@ -19,7 +19,7 @@ from spectraledge.report import Verdict
 
 __all__ = ["later_flip"]
 
-# By more than chance and more often than not.
+# In more cases than not, by seed.
 HALF = 0.5
 
 
