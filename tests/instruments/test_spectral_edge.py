@@ -82,6 +82,27 @@ def test_a_direction_that_is_replaced_turns_by_a_right_angle():
     assert last["rotation"][0, 0].item() == pytest.approx(90.0, abs=1e-4)
 
 
+def test_what_the_spectrum_and_its_change_say_of_planted_steps():
+    basis = torch.eye(30)
+    # Windows of four: lengths 1, 2, 3, 4 and then 2, 3, 4, 1, all orthogonal.
+    steps = [size * basis[k] for k, size in enumerate((1.0, 2.0, 3.0, 4.0, 1.0))]
+    points = torch.stack([torch.zeros(30), *steps]).cumsum(0)[:, None]
+    last = observed(points)[-1]
+    assert last["rank_95"].item() == 3  # 16 + 9 of 30 are 0.83, and 29 are 0.97
+    assert last["eigenvalue_stability"][0].tolist() == pytest.approx([1.0] * 4)
+    # Diagonals 1, 4, 9, 16 and 4, 9, 16, 1; σ²/σ' is largest at 16/3, a gap of 1.
+    assert last["gram_change"].item() == pytest.approx((9 + 25 + 49 + 225) ** 0.5)
+    # Three of four directions are kept; the span of the first three is that of 2, 3, 4 in both.
+    assert last["edge_rotation"].item() == pytest.approx(0.0, abs=1e-4)
+    assert last["span_rotation"].item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_window_of_two_has_no_span_of_three():
+    found = observed(walk(), SpectralEdge(window=2, kinds=("query",)))[-1]
+    assert found["span_rotation"].isnan().all()
+    assert not found["edge_rotation"].isnan().any()
+
+
 def test_too_little_history_is_nan():
     readings = observed(walk())
     assert readings[0]["singular_values"].isnan().all()

@@ -28,6 +28,7 @@ from spectraledge.linalg.update_spectrum import (
     half_window_stability,
     update_spectrum,
 )
+from spectraledge.linalg.window_change import eigenvalue_stability, gram_change
 
 __all__ = ["SpectralEdge"]
 
@@ -81,6 +82,7 @@ class SpectralEdge(Instrument):
         "sketch_error": Output("relative standard deviation of σ by the sketch"),
         "gap23_sketch_error": Output("standard deviation of the gap by the sketch", "weight²"),
         "first_share": Output("σ₁² / Σσ²"),
+        "rank_95": Output("directions that hold 95 % of Σσ²"),
         "rank_at_gap": Output("directions before the largest weighted gap"),
         "rank_at_plain_gap": Output("directions before the largest ratio of neighbours"),
         "gap_ratio": Output("σ_k / σ_{k+1} at the weighted gap"),
@@ -92,6 +94,11 @@ class SpectralEdge(Instrument):
             "|cos| of a direction in both halves of the window", "1", ("component",), each=True
         ),
         "edge_rotation": Output("largest angle between spans of v₁ and v₂", "°"),
+        "span_rotation": Output("largest angle between spans of v₁, v₂ and v₃", "°"),
+        "gram_change": Output("‖ΔG‖_F over the squared gap, adiabatic parameter but for 1/η"),
+        "eigenvalue_stability": Output(
+            "1 − ‖Δλ‖² over the squared distance of neighbours", "1", ("component",), each=True
+        ),
         "drift_ratio": Output("common part of the displacements over the rest"),
         "null_rotation": Output(
             "mean angle of drift and white noise", "°", ("component",), each=True
@@ -139,6 +146,8 @@ class SpectralEdge(Instrument):
                 arrays["stability"] = pad(stable, (0, missing), value=nan)
         if gram.shape[-1] == self.window + 1:
             arrays |= _rotations(direction_cosines(gram, self.window))
+            arrays["gram_change"] = gram_change(gram, self.window)
+            arrays["eigenvalue_stability"] = eigenvalue_stability(gram, self.window)
             ratio = drift_ratio(gram)
             null = rotation_null(self.window, ratio)
             arrays |= {"drift_ratio": ratio, "null_rotation": null.mean}
@@ -161,6 +170,7 @@ class SpectralEdge(Instrument):
             "sketch_error": torch.full_like(found.drift, error),
             "gap23_sketch_error": torch.where(known, 2 * error * squares.norm(dim=-1), nan),
             "first_share": found.first_share,
+            "rank_95": found.rank_of_share(0.95),
             "rank_at_gap": found.rank_at_gap(),
             "rank_at_plain_gap": found.rank_at_gap(weighted=False),
             "gap_ratio": found.gap_ratio(),
@@ -172,9 +182,19 @@ class SpectralEdge(Instrument):
 
 def _rotations(cosines: Tensor) -> dict[str, Tensor]:
     own = cosines.diagonal(dim1=-2, dim2=-1).abs().clamp(max=1)
-    edge = cosines[:, :2, :2]
-    # Singular values of a matrix with NaN are an error; such a span has no angle.
-    known = ~edge.isnan().flatten(1).any(1)
-    smallest = torch.full_like(own[:, 0], nan)
-    smallest[known] = torch.linalg.svdvals(edge[known])[:, -1].clamp(max=1)
-    return {"rotation": own.arccos() * DEGREES, "edge_rotation": smallest.arccos() * DEGREES}
+    return {
+        "rotation": own.arccos() * DEGREES,
+        "edge_rotation": _largest_angle(cosines, 2),
+        "span_rotation": _largest_angle(cosines, 3),
+    }
+
+
+def _largest_angle(cosines: Tensor, count: int) -> Tensor:
+    """Between the spans of the first few directions of two windows, in degrees."""
+    smallest = torch.full_like(cosines[:, 0, 0], nan)
+    if cosines.shape[-1] >= count:
+        span = cosines[:, :count, :count]
+        # Singular values of a matrix with NaN are an error; such a span has no angle.
+        known = ~span.isnan().flatten(1).any(1)
+        smallest[known] = torch.linalg.svdvals(span[known])[:, -1].clamp(max=1)
+    return smallest.arccos() * DEGREES

@@ -124,6 +124,7 @@ from spectraledge.linalg.update_spectrum import (
     half_window_stability,
     update_spectrum,
 )
+from spectraledge.linalg.window_change import eigenvalue_stability, gram_change
 
 __all__ = [
     "CountSketch",
@@ -152,6 +153,7 @@ __all__ = [
     "displacement_gram",
     "distance_to_subdifferential",
     "drift_ratio",
+    "eigenvalue_stability",
     "energy_shares",
     "entropy_rank",
     "evaluate",
@@ -170,6 +172,7 @@ __all__ = [
     "frequency_energy",
     "frobenius_norm",
     "gain",
+    "gram_change",
     "gram_without_decayed_start",
     "gram_without_start",
     "half_window_stability",

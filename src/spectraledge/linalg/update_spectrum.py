@@ -55,6 +55,25 @@ class UpdateSpectrum:
         squares = self.values.square()
         return squares[..., 0] / squares.sum(-1)
 
+    def rank_of_share(self, share: float) -> Number:
+        """Smallest k with ``Σ_{j<=k} σ_j² >= share Σ σ²``; 0.95 is published.
+
+        Args:
+            share: In (0, 1].
+
+        Returns:
+            From 1 to w; NaN if nothing moved.
+
+        Raises:
+            ValueError: For a share out of range.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"expected a share in (0, 1], got {share}")
+        squares = self.values.square().cumsum(-1)
+        # Counting what falls short, and not searching, keeps a share of 1 within w.
+        short = squares[..., :-1] < share * squares[..., -1:]
+        return torch.where(self.values[..., 0] > 0, short.sum(-1).double() + 1, torch.nan)
+
     def rank_at_gap(self, *, weighted: bool = True) -> Float64[Tensor, "*batch"]:
         """Number of directions before the largest relative gap.
 
