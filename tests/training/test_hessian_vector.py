@@ -9,8 +9,9 @@ from torch.func import functional_call
 
 from cases import EAGER, tiny
 from spectraledge.models import PreNormEncoderSpec, ScaleInvariantDecoderSpec
-from spectraledge.tasks import ModularArithmetic
-from spectraledge.training import Execution, Problem
+from spectraledge.tasks import UNLABELLED, ModularArithmetic
+from spectraledge.training import Execution, Problem, row_pieces
+from spectraledge.training.row_pieces import rows_at_a_time, sum_of_pieces
 
 ENCODER = PreNormEncoderSpec(width=4, heads=2, layers=2, mlp_width=6)
 DECODER = ScaleInvariantDecoderSpec(width=4, heads=2, mlp_width=6)
@@ -104,6 +105,39 @@ def test_does_not_depend_on_batch_mates(model):
     V = vectors(theta, 2)
     together = both.hessian_vector(theta, tokens, labels, V)[1:]
     assert torch.equal(together, alone.hessian_vector(theta[1:], tokens[1:], labels[1:], V[1:]))
+
+
+def test_pieces_of_rows_are_the_whole_batch(monkeypatch):
+    both = problem(DECODER, 0, 1)
+    theta = both.initial_parameters()
+    tokens, labels = both.batch(0)
+    labels[0, 3:] = UNLABELLED  # so that a whole piece of one run has no label
+    V = vectors(theta, 2)
+    whole = both.hessian_vector(theta, tokens, labels, V)
+    positions = tokens.shape[-1]
+    assert rows_at_a_time(both.layout, positions) > tokens.shape[1]
+    monkeypatch.setattr(row_pieces, "NUMBERS", row_pieces.NUMBERS // 10**6)
+    assert rows_at_a_time(both.layout, positions) < tokens.shape[1] - 4
+    # Float32 sums of pieces instead of one.
+    torch.testing.assert_close(
+        both.hessian_vector(theta, tokens, labels, V), whole, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_pieces_are_weighted_by_their_labels():
+    labels = torch.tensor([[0, 1, UNLABELLED, 2, UNLABELLED]])
+    seen = []
+
+    def mean(tokens, labels):
+        seen.append(tokens.shape[1])
+        known = labels != UNLABELLED
+        return (tokens.squeeze(-1) * known).sum(1) / known.sum(1)
+
+    tokens = torch.tensor([[[1.0], [2.0], [100.0], [6.0], [100.0]]])
+    assert sum_of_pieces(mean, tokens, labels, 2).item() == 3.0
+    assert seen == [2, 2, 1]  # the last has no label, and its NaN does not count
+    assert sum_of_pieces(mean, tokens, labels, 5).item() == 3.0
+    assert seen[3:] == [5]
 
 
 class Once(torch.autograd.Function):

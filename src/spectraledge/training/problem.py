@@ -18,6 +18,7 @@ from spectraledge.training.groups import parameter_groups
 from spectraledge.training.network import Inputs, Network
 from spectraledge.training.packer import Packer
 from spectraledge.training.row_logits import RowLogits
+from spectraledge.training.row_pieces import rows_at_a_time, sum_of_pieces
 from spectraledge.training.scores import PackedScores, RowScores
 from spectraledge.training.spec import RunSpec, batch_key
 from spectraledge.training.stacked_data import StackedData
@@ -153,20 +154,25 @@ class Problem:
             vectors: ``(R, K, P)``; all K share one evaluation of the loss and its gradient.
 
         Returns:
-            ``(R, K, P)``.
+            ``(R, K, P)``. Batches that would take too much memory are cut into pieces of rows.
 
         Raises:
             ValueError: If the model has no second derivative; the message names the module.
         """
-        inputs, packed, usual = self._packed(tokens, labels)
         # A model with values is needed to find what fails.
         explained = explained_derivatives(
             "hessian_vector",
             lambda: self._model(self.specs[0]),
             lambda model: model(tokens[0].cpu()),
         )
-        with explained:
+
+        def product(tokens: Tensor, labels: Tensor) -> Tensor:
+            inputs, packed, usual = self._packed(tokens, labels)
             return self.network.hessian_vector(theta, inputs, packed, vectors, usual)
+
+        rows = rows_at_a_time(self.layout, tokens.shape[-1])
+        with explained:
+            return sum_of_pieces(product, tokens, labels, rows)
 
     def logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
         """Logits ``(R, B, classes)`` float32 at parameters ``(R, P)`` and tokens ``(R, B, T)``."""
