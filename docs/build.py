@@ -6,10 +6,12 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import spectraledge
-from spectraledge import instruments, linalg, updates
+from spectraledge import block_basis, instruments, linalg, series, updates
 from spectraledge.experiments.base import all_experiments
 from spectraledge.experiments.study import all_studies
 from spectraledge.instruments import Measurement
@@ -24,7 +26,11 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
 def first_line(thing: object) -> str:
-    """First line of a docstring."""
+    """First line of a docstring; for named choices and tables, which have none, their names."""
+    if get_origin(thing) is Literal:
+        return "One of " + ", ".join(f"`{name}`" for name in get_args(thing)) + "."
+    if isinstance(thing, Mapping):
+        return "By name: " + ", ".join(f"`{name}`" for name in thing) + "."
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
@@ -42,6 +48,7 @@ def reference() -> str:
     lines = ["# Reference", "", "Docstrings hold formulas, ranges, errors and sources."]
     for title, module in (
         ("spectraledge", spectraledge), ("spectraledge.linalg", linalg),
+        ("spectraledge.series", series), ("spectraledge.block_basis", block_basis),
         ("spectraledge.updates", updates), ("spectraledge.instruments", instruments),
     ):  # fmt: skip
         lines += ["", f"## `{title}`", "", *listing(module)]

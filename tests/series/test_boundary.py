@@ -195,6 +195,8 @@ def test_a_thousand_resamples_take_less_than_a_second():
     ("call", "message"),
     [
         (lambda: Attempts(np.ones(2), np.ones(3, bool), np.arange(2)), "got 2, 3 and 2"),
+        (lambda: Attempts(np.arange(2.0), np.array([0, 3]), np.arange(2)),
+         r"success as bools .* got \[3\]"),
         (lambda: Attempts(np.full(2, 0.3), np.ones(2, bool), np.arange(2)),
          r"at least two different ones, got \[0.3\]"),
         (lambda: logistic_boundary(grid(np.eye(2, dtype=bool), FRACTIONS[:2]), level=1.0),

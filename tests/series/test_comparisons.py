@@ -102,7 +102,9 @@ def test_sign_test_by_hand():
         (lambda: simultaneous_confidence(0), "got comparisons=0 and family=0.95"),
         (lambda: simultaneous_confidence(3, 1.0), "family=1.0"),
         (lambda: paired_difference([1.0], [1.0, 2.0]), "got 1 and 2 values"),
-        (lambda: sign_test([np.inf], [1.0]), "belong into Times"),
+        (lambda: sign_test([np.inf], [1.0]), "got 1 that are not; .* belong into Times"),
+        (lambda: sign_flip_test(np.array([1.0, np.nan])), "got 1 that are not; .* into Times"),
+        (lambda: sign_flip_test(np.array([[1.0, np.inf]])), "finite values, got 1"),
         (lambda: sign_flip_test(np.zeros(0)), "one pair and one draw, got 0"),
     ],
 )

@@ -104,6 +104,16 @@ def test_alarms_by_hand():
     assert (found.false_alarm.lower, found.false_alarm.upper) == pytest.approx(tuple(beta))
 
 
+def test_nan_is_no_alarm_and_no_grok_step():
+    alarms, groks = [100, None, None, 50], [700, 800, None, None]
+    nan = float("nan")
+    marked = [[nan if step is None else step for step in steps] for steps in (alarms, groks)]
+    found, same = alarm_outcomes(alarms, groks, 2000), alarm_outcomes(*marked, 2000)
+    assert (same.hits, same.late, same.leads) == (found.hits, found.late, found.leads)
+    assert (same.miss, same.false_alarm) == (found.miss, found.false_alarm)
+    assert alarm_scores([5, nan, 20], 10).tolist() == [-5, -np.inf, -np.inf]
+
+
 def test_a_rule_that_always_fires_has_leads_and_says_nothing():
     found = alarm_outcomes([10] * 18, [3000] * 12 + [None] * 6, horizon=2000)
     assert (found.hits, found.miss.centre, found.false_alarm.centre) == (12, 0, 1)
@@ -168,7 +178,42 @@ def test_a_good_score_keeps_its_rates():
     assert abs(found.optimism) < 0.3
 
 
+LABELLED = [
+    lambda labels, scores, units: roc_curve(scores, labels).area,
+    lambda labels, scores, units: area_under_roc(scores, labels, units),
+    lambda labels, scores, units: choose_threshold(scores, labels, most_false_alarms=0.3),
+    lambda labels, scores, units: detection_rates(labels, np.roll(labels, 1)),
+    lambda labels, scores, units: choose_rule(
+        np.stack([labels, np.roll(labels, 1)]), labels, np.roll(labels, 1), most_false_alarms=1
+    ),
+    lambda labels, scores, units: leave_one_unit_out(
+        np.stack([labels, np.roll(labels, 1)]), labels, units, most_false_alarms=1
+    ),
+]
+
+
+@pytest.mark.parametrize("call", LABELLED)
+@pytest.mark.parametrize("dtype", [int, np.uint8, float])
+def test_zeros_and_ones_are_labels_too(call, dtype):
+    scores, positive, units = scored(np.random.default_rng(8), 6, 3, 2, 1.0)
+    assert call(positive.astype(dtype), scores, units) == call(positive, scores, units)
+
+
+@pytest.mark.parametrize("call", LABELLED)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(2, r"as 0 and 1, got \[2\]; say which"), (-1, r"got \[-1\]"), (0.5, r"got \[0.5\]"),
+     (np.nan, r"got \[nan\]"), ("yes", "got dtype <U")],
+)  # fmt: skip
+def test_other_labels_are_refused(call, value, message):
+    scores, positive, units = scored(np.random.default_rng(8), 6, 3, 2, 1.0)
+    labels = np.where(positive, np.array(value), np.array(value) if value == "yes" else 0)
+    with pytest.raises(ValueError, match=message):
+        call(labels, scores, units)
+
+
 KINDS = np.array([True, False])
+THREE = np.array([True, False, True])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +221,22 @@ KINDS = np.array([True, False])
     [
         (lambda: roc_curve(np.array([1.0, np.nan]), KINDS), "without NaN, got 1"),
         (lambda: roc_curve(np.ones(2), np.ones(2, dtype=bool)), "got 2 and 0"),
+        (lambda: roc_curve(np.ones(3), KINDS), "each, got 3 in scores, 2 in positive"),
+        (lambda: area_under_roc(np.ones(2), THREE, np.arange(2)), "2 in scores, 3 in positive"),
+        (lambda: area_under_roc(np.ones(2), KINDS, np.arange(3)), "2 in scores, 3 in units"),
+        (lambda: detection_rates(THREE, KINDS), "got 3 in flagged, 2 in positive"),
+        (lambda: choose_threshold(np.ones(2), THREE, most_false_alarms=1), "3 in positive"),
+        (
+            lambda: choose_rule(THREE[None], KINDS, KINDS, most_false_alarms=1),
+            "3 in flags, 2 in positive, 2 in choosing",
+        ),
+        (
+            lambda: leave_one_unit_out(KINDS[None], KINDS, np.arange(3), most_false_alarms=1),
+            "2 in flags, 2 in positive, 3 in units",
+        ),
         (lambda: alarm_outcomes([1], [2, 3], 10), "per run, got 1 and 2"),
+        (lambda: alarm_outcomes([1], [2], np.nan), "a step as the horizon, got nan"),
+        (lambda: alarm_scores([1], np.nan), "a step as the horizon, got nan"),
         (lambda: alarm_outcomes([1], [2], 10), "non-grokking runs, got 1 and 0"),
         (lambda: detection_rates(KINDS, ~KINDS | True), "got 2 and 0"),
         (

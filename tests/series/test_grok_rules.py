@@ -89,13 +89,26 @@ def test_crossings_by_hand():
     assert count_crossings(np.array([np.nan]), 0.98) == 0
 
 
+def untyped(kind, *values):
+    """Constructed without the type checks that only tests install."""
+    made = object.__new__(kind)
+    getattr(kind.__init__, "__wrapped__", kind.__init__)(made, *values)
+    return made
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: grok_rule("grok_9"), "unknown grok rule 'grok_9'; did you mean 'grok_9"),
-        (lambda: grok_rule("zzz"), "Known: dyck_first_99"),
+        (lambda: grok_rule("grok_9"), "unknown grok rule 'grok_9'; .*did you mean 'grok_9"),
+        (lambda: grok_rule("zzz"), "known: dyck_first_99, .*, settled_98$"),
         (lambda: grok_step("grok_90", STEPS, CURVE[:3]), "12 steps and 3 values"),
+        (lambda: grok_step("grok_90", STEPS[::-1], CURVE), "ascending steps, got 1100 before 1000"),
         (lambda: GrokRule("r", "c", 0.9, 0, "start", "here"), "r: expected patience >= 1, got 0"),
+        (lambda: GrokRule("r", "c", np.nan, 1, "start", "here"), "r: expected a number as the thr"),
+        (
+            lambda: untyped(GrokRule, "r", "c", 0.9, 1, "setled", "here"),
+            "unknown reported step of r 'setled'; known: start, .*; did you mean 'settled'",
+        ),
     ],
 )
 def test_errors(call, message):

@@ -109,6 +109,11 @@ def test_the_test_by_unit_holds_its_level_where_the_plain_one_does_not():
     assert rejected[1] <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
 
 
+def untyped(function):
+    """Without the type checks that only tests install."""
+    return getattr(function, "__wrapped__", function)
+
+
 def test_nothing_decided_is_no_evidence():
     found = leads([None], [None]).sign_test()
     assert (found.one_sided, found.two_sided, found.by_unit) == (1, 1, 1)
@@ -120,6 +125,18 @@ def test_nothing_decided_is_no_evidence():
         (lambda: leads([], []), "per run, got"),
         (lambda: leads([1], [2, 3]), r"per run, got \[1, 2, 1, 1\]"),
         (lambda: leads([9000], [None]), r"runs \[0\] with an onset or a grok step after"),
+        (
+            lambda: leads(last=NAN),
+            r"last step of every run, got NaN for runs \[0, 1, 2, 3, 4, 5\]",
+        ),
+        (
+            lambda: untyped(LeadTimes.normalised)(leads(), by="delay", reference=np.ones(6)),
+            "unknown denominator 'delay'; known: grok, .*; did you mean 'delay_since'",
+        ),
+        (
+            lambda: untyped(LeadTimes.sign_test)(leads(), missed="droped"),
+            "unknown missed 'droped'; known: against, dropped; did you mean 'dropped'",
+        ),
         (lambda: leads().normalised(by="delay_since"), "got by='delay_since' with none"),
         (lambda: leads().normalised(by="grok", reference=np.ones(6)), "'grok' with some"),
         (lambda: leads([None], [5]).mean(), "a run with onset and grok_90"),

@@ -194,6 +194,13 @@ def test_running_medians_by_hand():
     assert records().smoothed(3, centred=False).size == 0
 
 
+def untyped(kind, *values):
+    """Constructed without the type checks that only tests install."""
+    made = object.__new__(kind)
+    getattr(kind.__init__, "__wrapped__", kind.__init__)(made, *values)
+    return made
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -201,12 +208,27 @@ def test_running_medians_by_hand():
         (lambda: Records(np.array([0, 0]), np.zeros(2)), "strictly ascending steps"),
         (lambda: records(1).smoothed(4, centred=True), "odd if centred, got 4"),
         (lambda: BaselineOnset(10, 20, 0, 0.1, 2, 1, False), "baseline_records >= 1"),
+        (lambda: BaselineOnset(10, 20, 3, 0.1, 2, 0, False), "window >= 1, odd if centred, got 0"),
+        (lambda: BaselineOnset(10, 20, 3, 0.1, 2, 4, True), "window >= 1, odd if centred, got 4"),
+        (lambda: BaselineOnset(NAN, 20, 3, 0.1, 2, 1, False), "a number as factor, got nan"),
+        (lambda: BaselineOnset(10, NAN, 3, 0.1, 2, 1, False), "a number as floor, got nan"),
+        (lambda: BaselineOnset(10, 20, 3, NAN, 2, 1, False), "a number as least_baseline"),
+        (lambda: RelativeRise(NAN, "first_median", 3, 1, 0, 0), "a number as factor, got nan"),
+        (lambda: RelativeRise(2, "first_median", 3, 1, NAN, 0), "a number as after, got nan"),
+        (lambda: RelativeRise(2, "first_median", 3, 1, 0, NAN), "a number as floor_factor"),
+        (
+            lambda: untyped(RelativeRise, 2, "running_minimun", 3, 1, 0, 0),
+            "unknown reference 'running_minimun'; known: .*; did you mean 'running_minimum'",
+        ),
         (lambda: RelativeRise(1, "first_median", 3, 1, 0, 0), "factor > 1"),
         (lambda: RelativeRise(2, "first_median", 3, 0, 0, 0), "persistence >= 1, got 0"),
         (lambda: AboveFloor(0.5, 1, 0), "factor >= 1, got 0.5"),
+        (lambda: AboveFloor(NAN, 1, 0), "a number as factor, got nan"),
+        (lambda: AboveFloor(2, 1, NAN), "a number as after, got nan"),
         (lambda: AboveFloor(2, 1, 0).find(records(1)), "records with a rounding floor"),
         (lambda: ChangePoint(1, 1.0, 3, 0), "least_gain < 1"),
         (lambda: ChangePoint(1, 0.5, 1, 0), "segment >= 2"),
+        (lambda: ChangePoint(NAN, 0.5, 2, 0), "a number as least_change, got nan"),
     ],
 )
 def test_errors(call, message):

@@ -43,6 +43,17 @@ def test_nothing_is_fitted_to_one_place():
     assert np.isnan(power_law(np.full(3, 7.0), np.arange(1.0, 4.0), method="theil_sen").exponent)
 
 
+@pytest.mark.parametrize("method", ["least_squares", "theil_sen"])
+def test_equal_leads_have_an_exponent_and_no_share_explained(method):
+    # Rounding of equal logarithms is no spread: it once gave an R² of −3.
+    fit = power_law(X, np.full(9, 100.0), method=method)
+    assert fit.exponent == pytest.approx(0, abs=1e-12)
+    assert np.isnan(fit.r_squared)
+    slopes, shares = least_squares_fits(np.log(X), np.full(9, np.log(100.0)), np.ones((2, 9)))
+    assert slopes == pytest.approx([0, 0], abs=1e-12)
+    assert np.isnan(shares).all()
+
+
 def test_a_wild_run_moves_least_squares_and_not_theil_sen():
     y = 0.1 * X**1.2
     y[0] *= 1e3
@@ -89,6 +100,57 @@ def test_a_planted_exponent_is_covered(method, seeds, shared, own):
 def test_an_interval_needs_two_seeds():
     found = exponent_interval(X, X**1.1, np.zeros(9, dtype=int), method="least_squares")
     assert (found.lower, found.upper, found.count) == (-np.inf, np.inf, 1)
+
+
+def of_places(*places, runs=1):
+    """One place of x to a seed, a planted law with noise."""
+    x = np.repeat(np.array(places, dtype=float), runs)
+    y = x**1.1 * np.exp(0.2 * np.random.default_rng(len(places)).normal(size=len(x)))
+    return x, y, np.repeat(np.arange(len(places)), runs)
+
+
+@pytest.mark.parametrize("method", ["least_squares", "theil_sen"])
+@pytest.mark.parametrize("count", range(2, 9))
+def test_a_slope_that_rests_on_one_seed_has_no_interval(method, count):
+    for runs in (1, 2):
+        found = exponent_interval(*of_places(3e4, *[2e3] * (count - 1), runs=runs), method=method)
+        assert np.isfinite(found.centre)
+        assert (found.lower, found.upper, found.count) == (-np.inf, np.inf, count)
+
+
+@pytest.mark.parametrize("method", ["least_squares", "theil_sen"])
+@pytest.mark.parametrize(
+    "places",
+    [(2e3, 8e3, 3e4), (2e3, 2e3, 3e4, 3e4), *((3e4, 3e4, *[2e3] * n) for n in (3, 6, 10, 30))],
+)
+def test_a_slope_that_rests_on_two_seeds_or_on_three_places_has_one(method, places):
+    found = exponent_interval(*of_places(*places), method=method)
+    assert found.lower < found.centre < found.upper
+    assert np.isfinite([found.lower, found.upper]).all()
+
+
+def test_two_seeds_of_one_place_each_are_no_certainty():
+    x, y = np.array([2e3, 2e3, 3e4, 3e4]), np.array([1e3, 1.2e3, 2e4, 2.2e4])
+    found = exponent_interval(x, y, np.array([0, 0, 1, 1]), method="least_squares")
+    assert found.centre == pytest.approx(1.09, abs=0.005)
+    assert (found.lower, found.upper) == (-np.inf, np.inf)
+
+
+def test_seeds_that_span_the_places_have_an_interval_from_two_on():
+    x, units = np.tile([2e3, 3e4], 2), np.array([0, 0, 1, 1])
+    found = exponent_interval(x, np.array([1e3, 2e4, 2e3, 3e4]), units, method="least_squares")
+    assert np.isfinite([found.lower, found.upper]).all()
+
+
+def untyped(function):
+    """Without the type checks that only tests install."""
+    return getattr(function, "__wrapped__", function)
+
+
+def test_an_unknown_method_is_refused():
+    known = "unknown method 'theil_san'; known: least_squares, theil_sen; did you mean 'theil_sen'"
+    with pytest.raises(ValueError, match=known):
+        untyped(power_law)(X, X, method="theil_san")
 
 
 def clusters(chance, each=12):
@@ -139,6 +201,18 @@ def test_shuffling_stays_within_groups_and_counts_what_it_drops():
     assert spread.dropped.max() >= 2
     alone = shuffled_onsets(groks, np.array([5.0, 15.0, 600.0, 700.0]), np.arange(4.0), draws=100)
     assert alone.exponent_place == alone.r_squared_place == 0.5
+
+
+def test_without_an_observed_fit_there_is_no_p_value_and_no_answer():
+    # One step of generalisation, so no exponent; then equal leads, so no R².
+    for groks, onsets in (
+        (np.full(6, 900.0), np.arange(100.0, 700.0, 100.0)),
+        (np.arange(500.0, 800.0, 50.0), np.arange(400.0, 700.0, 50.0)),
+    ):
+        found = shuffled_onsets(groks, onsets, np.zeros(6), draws=100)
+        assert np.isnan(found.p_value())
+        with pytest.raises(ValueError, match=r"expected an exponent and R² .* got places"):
+            found.contains()
 
 
 def test_the_pooled_exponent_is_a_mean_of_within_and_between():
@@ -201,6 +275,13 @@ def test_censored_onsets_are_not_flattened():
     ("call", "message"),
     [
         (lambda: shuffled_onsets(X, X / 2, X, draws=9), "at least 100 draws, got 9"),
+        (lambda: shuffled_onsets(X, X[:1], X), "each, got 9 in groks, 1 in onsets, 9 in groups"),
+        (lambda: shuffled_onsets(X, X, X[1:]), "9 in groks, 9 in onsets, 8 in groups"),
+        (
+            lambda: shuffled_onsets(X, X / 2, np.where(X > 5e4, np.nan, 1.0)),
+            "a group for every run, got 2 NaN",
+        ),
+        (lambda: shuffled_onsets(X, X / 2, X).contains(95.0), "confidence < 1, got 95"),
         (
             lambda: exponent_interval(X, X, np.arange(9), method="theil_sen", confidence=1.0),
             "confidence < 1",

@@ -36,6 +36,18 @@ def test_patience_below_one_is_refused():
         first_held(np.arange(2), np.zeros(2), threshold=1.0, patience=0)
 
 
+def test_a_step_may_repeat_and_not_descend():
+    steps, values = np.array([0, 100, 100, 200]), np.array([0.0, 0.0, 1.0, 1.0])
+    assert first_held(steps, values, threshold=1.0, patience=2) == 100
+    with pytest.raises(ValueError, match="ascending steps, got 200 before 100"):
+        first_held(np.array([0, 200, 100]), values[:3], threshold=1.0, patience=1)
+
+
+def test_one_value_too_few_is_refused():
+    with pytest.raises(ValueError, match="one value per step, got 3 and 2"):
+        first_held(np.arange(3), np.zeros(2), threshold=1.0, patience=1)
+
+
 def test_t_interval_covers_the_mean():
     chance = np.random.default_rng(0)
     samples = chance.normal(3.0, 2.0, size=(2000, 4))

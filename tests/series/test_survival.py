@@ -40,6 +40,12 @@ def test_kaplan_meier_by_hand():
     assert np.isnan(curve.at(np.array([9.5]))).all()
 
 
+def test_flags_may_be_zeros_and_ones():
+    flags = Times(WORKED.steps, WORKED.observed.astype(int))
+    assert flags.observed.dtype == bool
+    np.testing.assert_array_equal(kaplan_meier(flags).survival, kaplan_meier(WORKED).survival)
+
+
 def test_the_band_is_exponential_greenwood():
     curve = kaplan_meier(WORKED)
     # Σ d / (Y (Y − d)) up to each event: 1/20, + 1/12, + 1/2.
@@ -230,6 +236,7 @@ def test_time_ratio_of_exact_multiples():
         (lambda: Times(np.zeros(0), np.zeros(0, bool)), "at least one run, got 0 steps"),
         (lambda: Times(np.ones(2), np.ones(3, bool)), "got 2 steps and 3 flags"),
         (lambda: Times(np.zeros(1), np.ones(1, bool)), "positive finite steps"),
+        (lambda: Times(np.ones(2), np.array([0, 2])), r"observed as bools .* got \[2\]"),
         (lambda: Times.from_optional([3, 12], 9), r"within the budget of 9, got \[12\]"),
         (lambda: restricted_mean(WORKED, 10.0), "choose horizon <= 9"),
         (lambda: restricted_mean(WORKED, 0), "positive finite horizon, got 0"),

@@ -1,5 +1,6 @@
 """Statistics over seeds: onsets, times, boundaries, intervals and tests; numpy and scipy only."""
 
+from spectraledge.series.alarms import AlarmOutcomes, alarm_outcomes, alarm_scores
 from spectraledge.series.attempts import Attempts
 from spectraledge.series.bisection import Bisection
 from spectraledge.series.boundary import (
@@ -16,15 +17,7 @@ from spectraledge.series.decay_driven import (
     decay_driven_windows,
     gradient_reentry,
 )
-from spectraledge.series.detection import (
-    AlarmOutcomes,
-    Auroc,
-    RocCurve,
-    alarm_outcomes,
-    alarm_scores,
-    area_under_roc,
-    roc_curve,
-)
+from spectraledge.series.detection import Auroc, RocCurve, area_under_roc, roc_curve
 from spectraledge.series.detection_choice import (
     ChosenRule,
     DetectionRates,

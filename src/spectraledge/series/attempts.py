@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer
+
+from spectraledge.series.per_run import Labels, as_bools
 
 __all__ = ["Attempts", "Tally"]
 
@@ -76,17 +78,18 @@ class Attempts:
 
     Args:
         fractions: ``(n,)`` train fraction of each run, at least two different ones.
-        success: ``(n,)`` whether it generalised within its budget.
+        success: ``(n,)`` whether it generalised within its budget: bools, or 0 and 1.
         units: ``(n,)`` its seed: what is drawn anew for intervals, since the runs of a seed share
             their initialisation and split and are no independent evidence.
 
     Raises:
-        ValueError: For unequal lengths, fractions that are not finite, or less than two of them.
+        ValueError: For unequal lengths, fractions that are not finite, less than two of them, or
+            other outcomes.
     """
 
     fractions: Float[np.ndarray, " n"]
-    success: Bool[np.ndarray, " _"]  # not " n": unequal lengths are refused below, by number
-    units: Integer[np.ndarray, " _"]
+    success: Labels
+    units: Integer[np.ndarray, " _"]  # not " n": unequal lengths are refused below, by number
 
     def __post_init__(self) -> None:
         sizes = [self.fractions.size, self.success.size, self.units.size]
@@ -100,6 +103,7 @@ class Attempts:
                 "expected finite fractions, at least two different ones, got "
                 f"{np.unique(self.fractions).tolist()}"
             )
+        object.__setattr__(self, "success", as_bools("success", self.success))
 
     @cached_property
     def names(self) -> tuple[int, ...]:

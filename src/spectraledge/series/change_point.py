@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from spectraledge.series.onset_rules import Onset
+from spectraledge.series.onset_rules import Onset, check_numbers
 from spectraledge.series.records import Records
 
 __all__ = ["ChangePoint"]
@@ -33,7 +33,7 @@ class ChangePoint:
         after: Step before which nothing counts; step 0 has no logarithm and never does.
 
     Raises:
-        ValueError: For a gain or a segment out of range.
+        ValueError: For a gain or a segment out of range, or a NaN.
 
     Example:
         >>> t = np.arange(100, 2100, 100)
@@ -48,6 +48,7 @@ class ChangePoint:
     after: int | float
 
     def __post_init__(self) -> None:
+        check_numbers(least_change=self.least_change, after=self.after)
         if not 0 <= self.least_gain < 1 or self.segment < 2:
             raise ValueError(
                 "expected 0 <= least_gain < 1 and segment >= 2, got "

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from spectraledge.series.intervals import Interval, check_share, proportion_interval
+from spectraledge.series.intervals import Interval, check_share
+from spectraledge.series.per_run import Labels, as_bools, check_kinds, check_lengths
 from spectraledge.series.seed_draws import drawn_weights, seed_spread
 
 __all__ = [
-    "AlarmOutcomes",
     "Auroc",
     "RocCurve",
-    "alarm_outcomes",
-    "alarm_scores",
     "area_under_roc",
     "roc_curve",
 ]
@@ -42,24 +39,24 @@ class RocCurve:
         return float(np.trapezoid(self.hits, self.false_alarms))
 
 
-def roc_curve(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> RocCurve:
+def roc_curve(scores: Float[np.ndarray, " n"], positive: Labels) -> RocCurve:
     """The ROC of a score.
 
     Args:
         scores: ``(n,)`` higher for runs expected to grok; −inf is below everything. No NaN.
-        positive: ``(n,)`` whether the run groks within its budget.
+        positive: ``(n,)`` whether the run groks within its budget: bools, or 0 and 1.
 
     Returns:
         The curve.
 
     Raises:
-        ValueError: For a NaN, or runs of one kind only.
+        ValueError: For a NaN, unequal lengths, other labels, or runs of one kind only.
 
     Example:
         >>> roc_curve(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])).area
         1.0
     """
-    _check(scores, positive)
+    positive = _checked(scores, positive)
     thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
     flagged = scores >= thresholds[:, None]
     return RocCurve(
@@ -87,8 +84,8 @@ class Auroc:
 
 def area_under_roc(
     scores: Float[np.ndarray, " n"],
-    positive: Bool[np.ndarray, " n"],
-    units: Integer[np.ndarray, " n"],
+    positive: Labels,
+    units: Integer[np.ndarray, " _"],
     *,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -102,7 +99,7 @@ def area_under_roc(
 
     Args:
         scores: ``(n,)`` higher for runs expected to grok. No NaN.
-        positive: ``(n,)`` whether the run groks.
+        positive: ``(n,)`` whether the run groks: bools, or 0 and 1.
         units: ``(n,)`` the seed of each run.
         confidence: Coverage in (0, 1).
         resamples: Draws of the seeds, >= 100.
@@ -112,7 +109,8 @@ def area_under_roc(
         The area.
 
     Raises:
-        ValueError: For a NaN, runs of one kind only, or a confidence out of range.
+        ValueError: For a NaN, unequal lengths, other labels, runs of one kind only, or a
+            confidence out of range.
 
     Source:
         Hanley and McNeil (1982); the score interval: Newcombe (2006), Statistics in Medicine 25,
@@ -126,7 +124,8 @@ def area_under_roc(
     """
     from scipy import stats
 
-    _check(scores, positive)
+    positive = _checked(scores, positive)
+    check_lengths(scores=scores, units=units)
     check_share(confidence=confidence)
     above = _comparisons(scores[positive], scores[~positive])
     area, (wins, losses) = float(above.mean()), above.shape
@@ -138,93 +137,6 @@ def area_under_roc(
         low, high = min(low, max(area - reach, 0.0)), max(high, min(area + reach, 1.0))
     value = float(stats.mannwhitneyu(scores[positive], scores[~positive]).pvalue)
     return Auroc(Interval(area, low, high, len(names)), value, wins, losses)
-
-
-def alarm_scores(
-    alarms: Sequence[int | float | None], horizon: int | float
-) -> Float[np.ndarray, " n"]:
-    """Scores of an onset rule at a horizon: earlier alarms higher, −inf for none by then.
-
-    Args:
-        alarms: One step per run, None for none.
-        horizon: Step at which the question is asked; later alarms are not known yet.
-
-    Returns:
-        ``(n,)`` minus the step, or −inf.
-
-    Example:
-        >>> alarm_scores([500, 3000, None], horizon=2000).tolist()
-        [-500.0, -inf, -inf]
-    """
-    return np.array([-np.inf if a is None or a > horizon else -float(a) for a in alarms])
-
-
-@dataclass(frozen=True)
-class AlarmOutcomes:
-    """What an onset rule did by a horizon.
-
-    Args:
-        hits: Grokking runs with an alarm before they grokked, and by the horizon.
-        late: Grokking runs whose alarm came at their grok step or after it: misses.
-        false_alarm: Share of non-grokking runs with an alarm by the horizon.
-        miss: Share of grokking runs without one in time.
-        leads: Steps from alarm to grok of each hit.
-    """
-
-    hits: int
-    late: int
-    false_alarm: Interval
-    miss: Interval
-    leads: tuple[float, ...]
-
-
-def alarm_outcomes(
-    alarms: Sequence[int | float | None],
-    groks: Sequence[int | float | None],
-    horizon: int | float,
-    confidence: float = 0.95,
-) -> AlarmOutcomes:
-    """False alarms, misses, and the lead of the alarms that were right.
-
-    A lead without the false-alarm rate is no early warning: a rule that always fires at once has
-    the longest leads. The rates have the exact interval of Clopper and Pearson for independent
-    runs; where conditions share seeds it is too narrow, so count seeds too.
-
-    Args:
-        alarms: Step at which the rule knew, one per run; None for none.
-        groks: Grok step of each run by a named rule; None for runs that did not within a budget
-            that should be the same for all.
-        horizon: Step until which alarms count.
-        confidence: Coverage in (0, 1).
-
-    Returns:
-        The outcomes.
-
-    Raises:
-        ValueError: For unequal lengths, or runs of one kind only.
-
-    Example:
-        >>> found = alarm_outcomes([100, 300, 100, None], [500, 200, None, None], horizon=1000)
-        >>> found.hits, found.late, found.miss.centre, found.false_alarm.centre, found.leads
-        (1, 1, 0.5, 0.5, (400.0,))
-    """
-    if len(alarms) != len(groks):
-        raise ValueError(
-            f"expected one alarm and one grok step per run, got {len(alarms)} and {len(groks)}"
-        )
-    known = [None if alarm is None or alarm > horizon else alarm for alarm in alarms]
-    grokking = [(a, g) for a, g in zip(known, groks) if g is not None]
-    quiet = [a for a, g in zip(known, groks) if g is None]
-    _check_kinds(len(grokking), len(quiet))
-    leads = tuple(float(g - a) for a, g in grokking if a is not None and a < g)
-    late = sum(a is not None and a >= g for a, g in grokking)
-    return AlarmOutcomes(
-        hits=len(leads),
-        late=late,
-        false_alarm=proportion_interval(sum(a is not None for a in quiet), len(quiet), confidence),
-        miss=proportion_interval(len(grokking) - len(leads), len(grokking), confidence),
-        leads=leads,
-    )
 
 
 def _comparisons(
@@ -263,17 +175,14 @@ def _newcombe(area: float, wins: int, losses: int, confidence: float) -> tuple[f
     return low, high
 
 
-def _check(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> None:
+def _checked(scores: Float[np.ndarray, " n"], positive: Labels) -> Bool[np.ndarray, " n"]:
+    """The labels as bools; refuses what has no ROC."""
+    check_lengths(scores=scores, positive=positive)
     if np.isnan(scores).any():
         raise ValueError(
             f"expected scores without NaN, got {int(np.isnan(scores).sum())}; a run without a "
             "signal scores -inf, one that was not measured does not belong here"
         )
-    _check_kinds(int(positive.sum()), int((~positive).sum()))
-
-
-def _check_kinds(positives: int, negatives: int) -> None:
-    if not positives or not negatives:
-        raise ValueError(
-            f"expected grokking and non-grokking runs, got {positives} and {negatives}"
-        )
+    positive = as_bools("positive", positive)
+    check_kinds(int(positive.sum()), int((~positive).sum()))
+    return positive

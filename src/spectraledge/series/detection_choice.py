@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, Shaped
 
 from spectraledge.series.detection import roc_curve
 from spectraledge.series.intervals import Interval, proportion_interval
+from spectraledge.series.per_run import Labels, as_bools, check_kinds, check_lengths
 
 __all__ = [
     "ChosenRule",
@@ -60,32 +61,29 @@ class ChosenRule:
         return self.chosen_on.youden - self.tested_on.youden
 
 
-def detection_rates(
-    flagged: Bool[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], confidence: float = 0.95
-) -> DetectionRates:
+def detection_rates(flagged: Labels, positive: Labels, confidence: float = 0.95) -> DetectionRates:
     """False alarms and misses.
 
     Args:
-        flagged: ``(n,)`` whether the rule expects the run to grok.
-        positive: ``(n,)`` whether it does.
+        flagged: ``(n,)`` whether the rule expects the run to grok: bools, or 0 and 1.
+        positive: ``(n,)`` whether it does, likewise.
         confidence: Coverage in (0, 1) of Clopper and Pearson's intervals, for independent runs.
 
     Returns:
         The rates.
 
     Raises:
-        ValueError: For runs of one kind only.
+        ValueError: For unequal lengths, other labels, or runs of one kind only.
 
     Example:
         >>> found = detection_rates(np.array([True, True]), np.array([True, False]))
         >>> found.false_alarm.centre, found.miss.centre, found.youden
         (1.0, 0.0, 0.0)
     """
+    check_lengths(flagged=flagged, positive=positive)
+    flagged, positive = as_bools("flagged", flagged), as_bools("positive", positive)
     positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        raise ValueError(
-            f"expected grokking and non-grokking runs, got {positives} and {negatives}"
-        )
+    check_kinds(positives, negatives)
     return DetectionRates(
         proportion_interval(int(flagged[~positive].sum()), negatives, confidence),
         proportion_interval(int((~flagged[positive]).sum()), positives, confidence),
@@ -101,7 +99,7 @@ def score_flags(
 
 def choose_threshold(
     scores: Float[np.ndarray, " n"],
-    positive: Bool[np.ndarray, " n"],
+    positive: Labels,
     *,
     most_false_alarms: int | float,
 ) -> float:
@@ -109,7 +107,7 @@ def choose_threshold(
 
     Args:
         scores: ``(n,)`` higher for runs expected to grok. No NaN.
-        positive: ``(n,)`` whether the run groks.
+        positive: ``(n,)`` whether the run groks: bools, or 0 and 1.
         most_false_alarms: Largest share of non-grokking runs that may be flagged, in [0, 1]; 1
             gives the threshold of the largest Youden index instead of flagging all.
 
@@ -118,7 +116,8 @@ def choose_threshold(
         nothing may be flagged.
 
     Raises:
-        ValueError: For a NaN, runs of one kind only, or a share out of range.
+        ValueError: For a NaN, unequal lengths, other labels, runs of one kind only, or a share
+            out of range.
 
     Example:
         >>> scores, grok = np.array([1.0, 2.0, 4.0]), np.array([False, False, True])
@@ -134,9 +133,9 @@ def choose_threshold(
 
 
 def choose_rule(
-    flags: Bool[np.ndarray, "K n"],
-    positive: Bool[np.ndarray, " n"],
-    choosing: Bool[np.ndarray, " n"],
+    flags: Shaped[np.ndarray, "K _"],
+    positive: Labels,
+    choosing: Labels,
     *,
     most_false_alarms: int | float,
 ) -> ChosenRule:
@@ -144,7 +143,8 @@ def choose_rule(
 
     Args:
         flags: ``(K, n)`` what each candidate says of each run: thresholds of a score
-            (`score_flags`), or onset rules with different parameters.
+            (`score_flags`), or onset rules with different parameters. Bools, or 0 and 1, and so
+            are the next two.
         positive: ``(n,)`` whether the run groks.
         choosing: ``(n,)`` the runs to pick by; split by seed, since runs of a seed resemble each
             other.
@@ -154,8 +154,8 @@ def choose_rule(
         The pick; the first of equals.
 
     Raises:
-        ValueError: If either side lacks grokking or non-grokking runs, or the share is out of
-            range.
+        ValueError: For unequal lengths or other labels, if either side lacks grokking or
+            non-grokking runs, or if the share is out of range.
 
     Example:
         >>> flags = np.array([[True, True, True, True], [True, False, True, False]])
@@ -164,6 +164,9 @@ def choose_rule(
         >>> found.index, found.tested_on.youden, found.optimism
         (1, 1.0, 0.0)
     """
+    check_lengths(flags=flags, positive=positive, choosing=choosing)
+    flags, positive = as_bools("flags", flags), as_bools("positive", positive)
+    choosing = as_bools("choosing", choosing)
     for kind, runs in (("choosing", choosing), ("testing", ~choosing)):
         if not positive[runs].any() or positive[runs].all():
             raise ValueError(
@@ -180,9 +183,9 @@ def choose_rule(
 
 
 def leave_one_unit_out(
-    flags: Bool[np.ndarray, "K n"],
-    positive: Bool[np.ndarray, " n"],
-    units: Integer[np.ndarray, " n"],
+    flags: Shaped[np.ndarray, "K _"],
+    positive: Labels,
+    units: Integer[np.ndarray, " _"],
     *,
     most_false_alarms: int | float,
 ) -> tuple[DetectionRates, float, Sequence[int]]:
@@ -190,7 +193,7 @@ def leave_one_unit_out(
 
     Args:
         flags: ``(K, n)`` as for `choose_rule`.
-        positive: ``(n,)`` whether the run groks.
+        positive: ``(n,)`` whether the run groks: bools, or 0 and 1, as the flags.
         units: ``(n,)`` the seed of each run, at least two.
         most_false_alarms: As for `choose_threshold`.
 
@@ -200,8 +203,11 @@ def leave_one_unit_out(
         and the candidate picked without each seed.
 
     Raises:
-        ValueError: For one unit, runs of one kind only, or seeds without which one kind is gone.
+        ValueError: For unequal lengths, other labels, one unit, runs of one kind only, or seeds
+            without which one kind is gone.
     """
+    check_lengths(flags=flags, positive=positive, units=units)
+    flags, positive = as_bools("flags", flags), as_bools("positive", positive)
     names = np.unique(units)
     if len(names) < 2:
         raise ValueError(f"expected at least two units, got {names.tolist()}")

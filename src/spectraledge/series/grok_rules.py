@@ -6,15 +6,15 @@ of its rule means little, and callers must name one.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Real
 
+from spectraledge.series.choices import check_choice
 from spectraledge.series.onset import first_held
 
 __all__ = ["GROK_RULES", "GrokRule", "count_crossings", "grok_rule", "grok_step"]
@@ -39,7 +39,7 @@ class GrokRule:
         strict: Whether reaching means ``>`` instead of ``>=``.
 
     Raises:
-        ValueError: For a patience below 1.
+        ValueError: For a patience below 1, a threshold that is NaN, or an unknown reported step.
 
     Example:
         >>> steps, values = np.arange(0, 60, 10), np.array([0, 0.98, 0.5, 0.98, 0.99, 1.0])
@@ -58,6 +58,10 @@ class GrokRule:
     def __post_init__(self) -> None:
         if self.patience < 1:
             raise ValueError(f"{self.name}: expected patience >= 1, got {self.patience}")
+        if np.isnan(self.threshold):
+            # Nothing reaches it, which would read as runs that never grokked.
+            raise ValueError(f"{self.name}: expected a number as the threshold, got nan")
+        check_choice(f"reported step of {self.name}", self.reported, get_args(Reported))
 
     def step(self, steps: Real[np.ndarray, " T"], values: Real[np.ndarray, " _"]) -> int | None:
         """The step this rule reports.
@@ -71,7 +75,7 @@ class GrokRule:
             the curve never got there (right-censored at its last step).
 
         Raises:
-            ValueError: For unequal lengths.
+            ValueError: For unequal lengths or steps that descend.
         """
         if len(steps) != len(values):
             raise ValueError(
@@ -138,12 +142,7 @@ def grok_rule(name: str) -> GrokRule:
         >>> grok_rule("grok_90").threshold
         0.9
     """
-    if name not in GROK_RULES:
-        close = difflib.get_close_matches(name, GROK_RULES, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"unknown grok rule {name!r}{meant} Known: {', '.join(sorted(GROK_RULES))}"
-        )
+    check_choice("grok rule", name, sorted(GROK_RULES))
     return GROK_RULES[name]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Integer
 
+from spectraledge.series.choices import check_choice
 from spectraledge.series.intervals import Interval, mean_interval
 from spectraledge.series.paired import sign_flip_test, sign_test
 
@@ -53,11 +54,12 @@ class LeadTimes:
         rule: Name of that rule.
         onsets: ``(n,)`` steps of the signal (alarms, for an early warning); NaN for none.
         groks: ``(n,)`` steps by the rule; NaN for none.
-        watched: ``(n,)`` last step of each run.
+        watched: ``(n,)`` last step of each run. No NaN.
         units: ``(n,)`` what is independent: the seed, where conditions share it.
 
     Raises:
-        ValueError: For no run, unequal lengths, or a step after the run's last.
+        ValueError: For no run, unequal lengths, a last step that is NaN, or a step after the run's
+            last.
     """
 
     rule: str
@@ -71,6 +73,11 @@ class LeadTimes:
         if len(set(sizes)) > 1 or not sizes[0]:
             raise ValueError(
                 f"expected one onset, grok step, last step and unit per run, got {sizes}"
+            )
+        if np.isnan(self.watched).any():
+            raise ValueError(
+                "expected the last step of every run, got NaN for runs "
+                f"{np.flatnonzero(np.isnan(self.watched)).tolist()}: no lead of theirs is bounded"
             )
         late = (self.onsets > self.watched) | (self.groks > self.watched)
         if late.any():
@@ -122,8 +129,9 @@ class LeadTimes:
             ``(n,)`` shares, NaN where unknown or the duration is not positive.
 
         Raises:
-            ValueError: For a reference that is missing or not used.
+            ValueError: For an unknown denominator, or a reference that is missing or not used.
         """
+        check_choice("denominator", by, get_args(Denominator))
         if (by == "grok") != (reference is None):
             raise ValueError(
                 "expected reference steps for every denominator but 'grok', and none for it, got "
@@ -162,7 +170,11 @@ class LeadTimes:
 
         Returns:
             The counts and p-values; 1 where no run is decided.
+
+        Raises:
+            ValueError: For an unknown way to count these runs.
         """
+        check_choice("missed", missed, get_args(Missed))
         grokked = ~np.isnan(self.groks)
         silent = grokked & np.isnan(self.onsets)
         signs = np.where(silent, -1.0, np.sign(self.leads))

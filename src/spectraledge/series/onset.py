@@ -10,7 +10,7 @@ __all__ = ["first_held"]
 
 def first_held(
     steps: Real[np.ndarray, " T"],
-    values: Real[np.ndarray, " T"],
+    values: Real[np.ndarray, " _"],  # not " T": unequal lengths are refused below, by number
     *,
     threshold: float,
     patience: int,
@@ -33,7 +33,7 @@ def first_held(
         last step).
 
     Raises:
-        ValueError: For a patience below 1.
+        ValueError: For a patience below 1, unequal lengths, or steps that descend.
 
     Example:
         >>> steps, values = np.arange(0, 50, 10), np.array([0.1, 0.96, 0.5, 0.97, 0.99])
@@ -42,6 +42,15 @@ def first_held(
     """
     if patience < 1:
         raise ValueError(f"expected patience >= 1, got {patience}")
+    if len(steps) != len(values):
+        raise ValueError(f"expected one value per step, got {len(steps)} and {len(values)}")
+    falls = steps[1:] < steps[:-1]
+    if falls.any():
+        at = int(falls.argmax())
+        raise ValueError(
+            f"expected ascending steps, got {steps[at]} before {steps[at + 1]}; sort them, or cut "
+            "where a run began anew"
+        )
     with np.errstate(invalid="ignore"):
         reached = values <= threshold if below else values >= threshold
     run = 0

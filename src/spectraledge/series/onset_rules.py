@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from spectraledge.series.choices import check_choice
 from spectraledge.series.records import Records
 
 __all__ = ["PUBLISHED_ONSETS", "AboveFloor", "BaselineOnset", "Onset", "RelativeRise"]
@@ -44,6 +45,13 @@ class Onset:
         return self.step is not None and self.step == self.earliest
 
 
+def check_numbers(**numbers: int | float) -> None:
+    """Refuses NaN: nothing is above it, which would read as a run without an onset."""
+    for name, number in numbers.items():
+        if np.isnan(number):
+            raise ValueError(f"expected a number as {name}, got nan")
+
+
 @dataclass(frozen=True)
 class BaselineOnset:
     """First record above a multiple of the first records and above a fixed level, as published.
@@ -58,11 +66,12 @@ class BaselineOnset:
             if all are, there is no onset.
         least_baseline: Smallest baseline.
         first_record: First record that may be an onset.
-        window: Width of a running median over D before the rule, 1 for none.
+        window: Width of a running median over D before the rule, >= 1, odd if centred; 1 for none.
         centred: Whether that window looks ahead; the alarm is then later by half of it.
 
     Raises:
-        ValueError: For less than one baseline record or a negative first record.
+        ValueError: For less than one baseline record, a negative first record, a window out of
+            range, or a NaN.
 
     Source:
         arXiv 2602.16746 and 2602.16967, from their scripts.
@@ -87,6 +96,9 @@ class BaselineOnset:
                 "expected baseline_records >= 1 and first_record >= 0, got "
                 f"{self.baseline_records} and {self.first_record}"
             )
+        if self.window < 1 or (self.centred and self.window % 2 == 0):
+            raise ValueError(f"expected window >= 1, odd if centred, got {self.window}")
+        check_numbers(factor=self.factor, floor=self.floor, least_baseline=self.least_baseline)
 
     def find(self, records: Records) -> Onset:
         """The onset in a run's records."""
@@ -132,8 +144,8 @@ class RelativeRise:
             none.
 
     Raises:
-        ValueError: For a factor <= 1, no reference record, no persistence or a negative floor
-            factor.
+        ValueError: For a factor <= 1, an unknown reference, no reference record, no persistence,
+            a negative floor factor, or a NaN.
 
     Example:
         >>> rise = RelativeRise(3, "running_minimum", 2, persistence=2, after=0, floor_factor=0)
@@ -151,11 +163,13 @@ class RelativeRise:
     floor_factor: int | float
 
     def __post_init__(self) -> None:
+        check_numbers(factor=self.factor, after=self.after, floor_factor=self.floor_factor)
         if self.factor <= 1 or self.floor_factor < 0:
             raise ValueError(
                 f"expected factor > 1 and floor_factor >= 0, got {self.factor} and "
                 f"{self.floor_factor}"
             )
+        check_choice("reference", self.reference, get_args(Reference))
         _check_counts(reference_records=self.reference_records, persistence=self.persistence)
 
     def find(self, records: Records) -> Onset:
@@ -201,7 +215,7 @@ class AboveFloor:
         after: Step before which nothing counts.
 
     Raises:
-        ValueError: For a factor below 1 or no persistence.
+        ValueError: For a factor below 1, no persistence, or a NaN.
 
     Example:
         >>> floor = np.full(3, 1e-6)
@@ -215,6 +229,7 @@ class AboveFloor:
     after: int | float
 
     def __post_init__(self) -> None:
+        check_numbers(factor=self.factor, after=self.after)
         if self.factor < 1:
             raise ValueError(f"expected factor >= 1, got {self.factor}")
         _check_counts(persistence=self.persistence)

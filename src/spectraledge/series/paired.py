@@ -84,8 +84,8 @@ def sign_flip_test(
     2 / 2ⁿ.
 
     Args:
-        differences: ``(n, ...)`` one row per pair; columns are tested separately with the same
-            patterns.
+        differences: ``(n, ...)`` finite, one row per pair; columns are tested separately with
+            the same patterns.
         draws: Patterns drawn where there are more than 16 pairs, >= 1.
         seed: Seed of these draws.
 
@@ -93,7 +93,7 @@ def sign_flip_test(
         ``(...)`` p-values in (0, 1].
 
     Raises:
-        ValueError: For no pairs or no draws.
+        ValueError: For no pairs or no draws, or differences that are not finite.
 
     Source:
         Fisher (1935), The Design of Experiments, section 21.
@@ -105,6 +105,7 @@ def sign_flip_test(
     count = len(differences)
     if count == 0 or draws < 1:
         raise ValueError(f"expected at least one pair and one draw, got {count} and {draws}")
+    _check_finite(differences)
     flat = differences.reshape(count, -1)
     exact = count <= EXACT_PAIRS
     sums = np.abs((_all_signs(count) if exact else _some_signs(count, draws, seed)) @ flat)
@@ -131,9 +132,14 @@ def _differences(a: Sequence[float], b: Sequence[float]) -> Float[np.ndarray, " 
             f"expected the same seeds in both arms, got {first.size} and {second.size} values; "
             "drop the seeds that one arm lacks"
         )
-    if not np.isfinite(first - second).all():
-        raise ValueError(
-            "expected finite values, got some that are not; runs that never got there belong into "
-            "Times, as censored"
-        )
+    _check_finite(first - second)
     return first - second
+
+
+def _check_finite(differences: Float[np.ndarray, "*n"]) -> None:
+    odd = int((~np.isfinite(differences)).sum())
+    if odd:
+        raise ValueError(
+            f"expected finite values, got {odd} that are not; runs that never got there belong "
+            "into Times, as censored"
+        )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from spectraledge.series.intervals import check_share
+from spectraledge.series.per_run import check_lengths
 from spectraledge.series.power_law import PowerLaw, power_law
 from spectraledge.series.weighted_slopes import least_squares_fits
 
@@ -40,9 +42,16 @@ class ShuffledOnsets:
         return _place(self.r_squareds, self.observed.r_squared)
 
     def p_value(self) -> float:
-        """Chance of an R² at least as large if onsets belong to any run of the group, one-sided."""
-        # The observed deal counts as one of them, so it is never 0.
+        """Chance of an R² at least as large if onsets belong to any run of the group, one-sided.
+
+        Returns:
+            In (0, 1]; NaN where the observed leads have no R² or those of no draw have one, since
+            nothing is compared then.
+        """
         drawn = self.r_squareds[np.isfinite(self.r_squareds)]
+        if not drawn.size or not np.isfinite(self.observed.r_squared):
+            return float("nan")
+        # The observed deal counts as one of them, so it is never 0.
         at_least = int((drawn >= self.observed.r_squared - 1e-12).sum())
         return (at_least + 1) / (len(drawn) + 1)
 
@@ -54,16 +63,27 @@ class ShuffledOnsets:
 
         Returns:
             True if the law says nothing that onsets of other runs would not.
+
+        Raises:
+            ValueError: For a confidence out of range, or where the observed leads or those of all
+                draws have no exponent or R²: neither answer would be true.
         """
+        check_share(confidence=confidence)
         tail = (1 - confidence) / 2
         places = (self.exponent_place, self.r_squared_place)
+        if np.isnan(places).any():
+            raise ValueError(
+                "expected an exponent and R² of the observed leads and of some draws, got places "
+                f"{places[0]:.3g} and {places[1]:.3g} among them; ask p_value() first, which is "
+                "NaN then"
+            )
         return all(tail <= place <= 1 - tail for place in places)
 
 
 def shuffled_onsets(
     groks: Float[np.ndarray, " n"],
-    onsets: Float[np.ndarray, " n"],
-    groups: Float[np.ndarray, " n"],
+    onsets: Float[np.ndarray, " _"],  # not " n": unequal lengths are refused below, by number
+    groups: Float[np.ndarray, " _"],
     *,
     draws: int = 2000,
     seed: int = 0,
@@ -78,7 +98,7 @@ def shuffled_onsets(
         groks: ``(n,)`` grok steps; runs with NaN are left out.
         onsets: ``(n,)`` onsets; runs with NaN are left out.
         groups: ``(n,)`` runs whose onsets may be exchanged: those of one learning rate. With all
-            runs in one group the onsets' dependence on the group is shuffled too.
+            runs in one group the onsets' dependence on the group is shuffled too. No NaN.
         draws: Permutations, >= 100.
         seed: Seed of the draws.
 
@@ -86,7 +106,7 @@ def shuffled_onsets(
         The observed fit and those of the draws.
 
     Raises:
-        ValueError: For less than 100 draws.
+        ValueError: For less than 100 draws, unequal lengths, or a group that is NaN.
 
     Example:
         >>> groks = np.array([2.0e3, 2.5e3, 3e3, 30e3, 31e3, 33e3])
@@ -97,6 +117,12 @@ def shuffled_onsets(
     """
     if draws < 100:
         raise ValueError(f"expected at least 100 draws, got {draws}")
+    check_lengths(groks=groks, onsets=onsets, groups=groups)
+    if np.isnan(groups).any():
+        raise ValueError(
+            f"expected a group for every run, got {int(np.isnan(groups).sum())} NaN: these runs "
+            "would keep their own onsets; leave them out or give them a group"
+        )
     kept = np.isfinite(groks) & np.isfinite(onsets)
     groks, onsets, groups = groks[kept], onsets[kept], groups[kept]
     observed = power_law(groks, groks - onsets, method="least_squares")

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 
 from spectraledge.series.intervals import Interval
+from spectraledge.series.per_run import Labels, as_bools
 
 __all__ = ["SurvivalCurve", "Times", "kaplan_meier", "median_time"]
 
@@ -28,14 +29,16 @@ class Times:
 
     Args:
         steps: ``(S,)`` steps, > 0.
-        observed: ``(S,)`` True where the run generalised then, False where watching ended.
+        observed: ``(S,)`` True where the run generalised then, False where watching ended; 0 and 1
+            are taken for these.
 
     Raises:
-        ValueError: For no run, unequal lengths, or steps that are not positive and finite.
+        ValueError: For no run, unequal lengths, other flags, or steps that are not positive and
+            finite.
     """
 
     steps: Float[np.ndarray, " S"]
-    observed: Bool[np.ndarray, " _"]  # not " S": unequal lengths are refused below, by number
+    observed: Labels
 
     def __post_init__(self) -> None:
         if self.steps.shape != self.observed.shape or self.steps.size == 0:
@@ -45,6 +48,7 @@ class Times:
             )
         if not (np.isfinite(self.steps) & (self.steps > 0)).all():
             raise ValueError(f"expected positive finite steps, got {self.steps.tolist()}")
+        object.__setattr__(self, "observed", as_bools("observed", self.observed))
 
     @classmethod
     def from_optional(cls, found: Sequence[int | float | None], budget: int | float) -> Times:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["least_squares_fits", "median_slopes"]
+__all__ = ["ROUNDING", "least_squares_fits", "median_slopes"]
+
+# Squared deviations of logarithms up to here, by run, are those of equal numbers: rounding.
+ROUNDING = 1e-20
 
 
 def least_squares_fits(
@@ -19,15 +22,15 @@ def least_squares_fits(
         weights: ``(W, n)`` >= 0.
 
     Returns:
-        ``(W,)`` slopes and R², NaN where fewer than two different u carry weight.
+        ``(W,)`` slopes and R², NaN where fewer than two different u carry weight; R² also where
+        fewer than two different v do.
     """
     total = weights.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         du = u - (weights * u).sum(1, keepdims=True) / total
         dv = v - (weights * v).sum(1, keepdims=True) / total
         uu, uv, vv = ((weights * a * b).sum(1) for a, b in ((du, du), (du, dv), (dv, dv)))
-        # Deviations of equal numbers are rounding, not spread.
-        uu = np.where(uu > 1e-20 * total[:, 0], uu, np.nan)
+        uu, vv = (np.where(a > ROUNDING * total[:, 0], a, np.nan) for a in (uu, vv))
         return uv / uu, uv**2 / (uu * vv)
 
 

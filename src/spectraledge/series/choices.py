@@ -1,0 +1,31 @@
+"""The check for a named choice; ``linalg`` has the same, and packages of one level do not share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+__all__ = ["check_choice"]
+
+
+def check_choice(kind: str, got: str, known: Sequence[str]) -> None:
+    """Refuse an unknown name with an error that lists the known ones and the closest.
+
+    Args:
+        kind: What is named, e.g. ``"method"``.
+        got: The name to check.
+        known: The names accepted.
+
+    Raises:
+        ValueError: If the name is not among the known ones.
+
+    Example:
+        >>> check_choice("method", "svf", ("svd", "huber"))
+        Traceback (most recent call last):
+        ValueError: unknown method 'svf'; known: svd, huber; did you mean 'svd'?
+    """
+    if got in known:
+        return
+    close = get_close_matches(str(got), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"unknown {kind} {got!r}; known: {', '.join(known)}{hint}")
