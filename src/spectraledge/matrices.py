@@ -158,7 +158,8 @@ def named_tensors(
     """
     if isinstance(source, nn.Module):
         return list(source.named_parameters(remove_duplicate=False))
-    pairs = list(source.items() if isinstance(source, Mapping) else source)
+    listed = source if isinstance(source, Iterable) else [source]
+    pairs = list(listed.items() if isinstance(listed, Mapping) else listed)
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], Tensor)):
             raise TypeError(

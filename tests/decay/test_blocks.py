@@ -134,3 +134,31 @@ def test_ambiguous_fused_weight_is_refused(shape: tuple[int, int]) -> None:
 def test_errors(build: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("heads", "key_value_heads", "shape"),
+    [
+        (5, None, (96, 32)),  # 96 rows are no 15 heads
+        (6, None, (80, 48)),  # grouped heads, and nobody said so
+        (4, 4, (96, 24)),  # twelve heads of 8, of which four are 32 and not 24
+    ],
+)
+def test_a_fused_weight_is_cut_into_heads_that_it_holds(heads, key_value_heads, shape) -> None:
+    parts = ("query", "key", "value")
+    role = ParameterRole("qkv", "fused_qkv", 0, "layer0.attention", "", parts=parts)
+    with pytest.raises(ValueError, match=f"per_head: cannot cut 'qkv' .* {heads} query and"):
+        per_head(heads, key_value_heads)("qkv", torch.zeros(shape), role)
+
+
+def test_interleaved_heads_are_not_cut_by_guess() -> None:
+    role = ParameterRole("qkv", "fused_qkv", 0, "layer0.attention", "")
+    with pytest.raises(ValueError, match="for heads interleaved"):
+        per_head(2)("qkv", torch.zeros(24, 8), role)
+
+
+def test_grouped_heads_of_a_fused_weight() -> None:
+    role = ParameterRole("qkv", "fused_qkv", 0, "a", "", parts=("query", "key", "value"))
+    blocks = per_head(6, 2)("qkv", torch.zeros(80, 48), role)
+    assert blocks is not None
+    assert blocks.describe((80, 48)) == "query 6 x 8x48, key 2 x 8x48, value 2 x 8x48"

@@ -331,7 +331,7 @@ def test_warns_once_when_sixteen_bit_weights_cannot_hold_the_step() -> None:
     [
         ({"strength": -1.0}, "expected a finite strength >= 0, got strength=-1.0; 0.1 to 1"),
         ({"strength": float("nan")}, "got strength=nan"),
-        ({"every": 0}, "expected every >= 1, got every=0"),
+        ({"every": 0}, "expected a whole every >= 1, got every=0"),
         ({"scale": "adaptiv"}, "unknown scale 'adaptiv'; known: .*did you mean 'adaptive'"),
         ({"method": "flored"}, "unknown method 'flored'; known: .*did you mean 'floored'"),
         ({"steps": 3, "method": "svd"}, "got steps=3 for 'svd'"),
@@ -366,6 +366,51 @@ def test_errors_of_attach_and_step() -> None:
 def test_parameters_without_names_are_refused() -> None:
     with pytest.raises(TypeError, match=r"pass the model itself or model.named_parameters"):
         LowRankDecay(TinyLlama().parameters(), 0.1)
+
+
+def test_two_decays_of_one_optimizer_are_told() -> None:
+    model = TinyLlama()
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
+    first = LowRankDecay(model, 0.1).attach(optimizer)
+    with pytest.warns(UserWarning, match="another low-rank decay .* decays 4 of the same"):
+        LowRankDecay(model, 0.1).attach(optimizer).detach()
+    first.detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LowRankDecay(model, 0.1).attach(optimizer)
+
+
+def test_a_watcher_sees_each_decay_and_nothing_after_it_left() -> None:
+    model, seen = TinyLlama(), []
+
+    class Watcher:
+        def before(self, parameters) -> None:
+            seen.append([p.detach().clone() for p in parameters])
+
+        def after(self, parameters) -> None:
+            seen.append([p.detach().clone() for p in parameters])
+
+    decay = LowRankDecay(model, 0.5, coupled=False, every=2)
+    stop = decay.watch(Watcher())
+    decay.step()
+    assert not seen  # nothing is decayed yet
+    decay.step()
+    assert len(seen) == 2
+    assert all((a != b).any() for a, b in zip(*seen, strict=True))
+    stop()
+    stop()
+    decay.step()
+    decay.step()
+    assert len(seen) == 2
+
+
+def test_a_compiled_model_has_the_state_of_the_plain_one() -> None:
+    model = TinyLlama()
+    plain, compiled = LowRankDecay(model, 0.1, coupled=False), torch.compile(model)
+    wrapped = LowRankDecay(compiled, 0.1, coupled=False)
+    wrapped.step()
+    plain.load_state_dict(wrapped.state_dict())
+    assert plain.state_dict()["rho"].keys() == wrapped.state_dict()["rho"].keys()
 
 
 def test_repr_and_table() -> None:

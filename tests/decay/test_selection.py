@@ -6,6 +6,7 @@ from decay_models import FakeGPT2, Mixture, TinyLlama
 from torch import nn
 
 from spectraledge.decay import BlockSpec, Strip, select_parameters
+from spectraledge.matrices import named_tensors
 
 
 def selected(model: object, select: object = "qk", **options: object) -> dict[str, str]:
@@ -180,3 +181,11 @@ def test_errors(options: dict[str, object], message: str) -> None:
 def test_nothing_to_decay_in_a_plain_network_says_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"pass another of 'qk', 'attention', 'mlp', 'all'"):
         select_parameters(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))
+
+
+def test_blocks_by_a_name_and_a_source_that_is_no_model_are_refused() -> None:
+    with pytest.raises(TypeError, match="expected blocks as a mapping .* got 'per_head'; per_head"):
+        select_parameters(torch.nn.TransformerEncoderLayer(8, 2, 16), blocks="per_head")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2, 2))], lr=0.1)
+    with pytest.raises(TypeError, match="of type SGD; pass the model itself"):
+        named_tensors.__wrapped__(optimizer)  # the check of types would refuse it before

@@ -51,8 +51,8 @@ def test_schedules_and_groups_are_what_they_are():
 
     loop(model, optimizer, 6, before, scheduler)
     # Six sums of float64 numbers.
-    torch.testing.assert_close(recorder.take()[0], expected, rtol=1e-13, atol=1e-16)
-    assert (recorder.take() == 0).all()
+    torch.testing.assert_close(recorder.take()["weight_decay"][0], expected, rtol=1e-13, atol=1e-16)
+    assert (recorder.take()["weight_decay"] == 0).all()
 
 
 @pytest.mark.parametrize("name", ["AdamW", "Muon", "Adafactor"])
@@ -67,7 +67,7 @@ def test_without_a_gradient_everything_is_decay(name):
     moved = flatten_parameters(model) - start
     assert moved.norm() > 0
     # AdamW multiplies by 1 - lr ω where this adds -lr ω θ: roundings of float64.
-    torch.testing.assert_close(recorder.take()[0], moved, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(recorder.take()["weight_decay"][0], moved, rtol=1e-12, atol=1e-15)
 
 
 def test_a_step_that_is_left_out_decays_nothing():
@@ -77,11 +77,11 @@ def test_a_step_that_is_left_out_decays_nothing():
     scaler = torch.amp.GradScaler("cpu")
     scaler.scale(model(torch.full((1, 3), torch.inf)).sum()).backward()
     scaler.step(optimizer)
-    assert (recorder.take()[0, :6] == 0).all()
+    assert (recorder.take()["weight_decay"][0, :6] == 0).all()
     # Parameters without a gradient stand still, and the optimizer leaves out their decay.
     optimizer.zero_grad()
     optimizer.step()
-    assert (recorder.take()[0, :6] == 0).all()
+    assert (recorder.take()["weight_decay"][0, :6] == 0).all()
 
 
 def test_a_probe_with_the_optimizer_splits_the_edge():
@@ -145,7 +145,7 @@ def test_a_closure_makes_the_gradient_inside_of_the_step():
     optimizer.step(closure)
     moved = flatten_parameters(model) - start
     assert moved.norm() > 0
-    torch.testing.assert_close(recorder.take()[0], moved, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(recorder.take()["weight_decay"][0], moved, rtol=1e-12, atol=1e-15)
 
 
 def test_a_fused_optimizer_that_its_scaler_holds_back_decays_nothing():
@@ -157,7 +157,7 @@ def test_a_fused_optimizer_that_its_scaler_holds_back_decays_nothing():
     scaler.scale(model(torch.full((1, 3), torch.inf)).sum()).backward()
     scaler.step(optimizer)
     assert torch.equal(flatten_parameters(model), start)
-    assert (recorder.take() == 0).all()
+    assert (recorder.take()["weight_decay"] == 0).all()
 
 
 def test_only_the_optimizers_of_torch_are_known_by_their_class():
@@ -183,7 +183,7 @@ def test_bfloat16_rounds_a_small_decay_away_and_so_does_the_record():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
     moved = flatten_parameters(model).double() - before
-    assert torch.equal(recorder.take()[0], moved)
+    assert torch.equal(recorder.take()["weight_decay"][0], moved)
     # A decay of 1e-4 is below half a unit of bfloat16, 2e-3: nothing moves, by any part.
     assert not moved.any()
     (found,) = probe.readings.values()

@@ -76,9 +76,9 @@ def test_a_state_is_not_changed_by_what_comes_after():
     state = training()
     steps(state, 0, 5)
     kept = state[2].state_dict()
-    before = kept["decay"]["sums"]["self_attn.in_proj_weight"].clone()
+    before = kept["decay"]["sums"]["weight_decay"]["self_attn.in_proj_weight"].clone()
     steps(state, 5, 12)
-    assert torch.equal(kept["decay"]["sums"]["self_attn.in_proj_weight"], before)
+    assert torch.equal(kept["decay"]["sums"]["weight_decay"]["self_attn.in_proj_weight"], before)
     assert kept["steps"] == [0, 3]
     assert [len(arrays) for arrays in kept["readings"].values()] == [2] * len(INSTRUMENTS)
 

@@ -7,7 +7,7 @@ inside one fused weight. Blocks are views, so writing to them writes to the para
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -172,7 +172,8 @@ def per_head(
         A callable for ``LowRankDecay(..., blocks=...)``.
 
     Raises:
-        ValueError: If a number of heads is below 1.
+        ValueError: If a number of heads is below 1; later for a fused weight that does not hold so
+            many heads of the width of its input.
 
     Example:
         >>> role = ParameterRole("q", "query", 0, "layer0.attention.query", "")
@@ -186,15 +187,30 @@ def per_head(
 
     def blocks(name: str, parameter: Tensor, role: ParameterRole) -> BlockSpec | None:
         if role.kind == "fused_qkv":
-            axis = _output_axis(parameter, role)
-            head = parameter.shape[0 if axis == "rows" else 1] // sum(count[p] for p in role.parts)
-            return _consecutive({p: (head * count[p], count[p]) for p in role.parts}, axis)
+            return _fused_heads(parameter, role, count)
         if role.kind not in count:
             return None
         along_rows = (role.kind == "attention_output") == role.transposed
         return BlockSpec((Strip(blocks=count[role.kind]),), "rows" if along_rows else "columns")
 
     return blocks
+
+
+def _fused_heads(parameter: Tensor, role: ParameterRole, count: Mapping[str, int]) -> BlockSpec:
+    axis = _output_axis(parameter, role)
+    m, n = parameter.shape[-2:]
+    outputs, inputs = (m, n) if axis == "rows" else (n, m)
+    heads = sum(count[part] for part in role.parts)
+    # Heads of another width cannot be told from a wrong number of heads.
+    if not heads or outputs % heads or outputs // heads * count["query"] != inputs:
+        raise ValueError(
+            f"per_head: cannot cut {role.name!r} of shape {tuple(parameter.shape)} into "
+            f"{count['query']} query and {count['key']} key and value heads for an input of "
+            f"{inputs}; check heads and key_value_heads, or, for heads interleaved or of another "
+            f"width, pass blocks={{{role.name!r}: BlockSpec((Strip(0, rows, name='query'), ...))}}"
+        )
+    head = outputs // heads
+    return _consecutive({p: (head * count[p], count[p]) for p in role.parts}, axis)
 
 
 def automatic_blocks(parameter: Tensor, role: ParameterRole) -> BlockSpec | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spectraledge.decay.selection import DecayTable
 
-__all__ = ["warn_of_lost_updates", "warn_of_weight_decay"]
+__all__ = ["warn_of_lost_updates", "warn_of_second_decay", "warn_of_weight_decay"]
 
 
 def warn_of_weight_decay(table: DecayTable, groups: Mapping[int, Mapping[str, Any]]) -> None:
@@ -33,6 +33,23 @@ def warn_of_weight_decay(table: DecayTable, groups: Mapping[int, Mapping[str, An
             f"the optimizer also decays {len(twice)} of the low-rank-decayed parameters "
             f"(weight_decay={value} on {name!r}), so both act; unless this is meant, put them in "
             f"a parameter group with weight_decay=0",
+            stacklevel=3,
+        )
+
+
+def warn_of_second_decay(table: DecayTable, attached: Iterable[DecayTable]) -> None:
+    """Warn when another low-rank decay of the same optimizer has some of the same parameters.
+
+    Args:
+        table: The selection.
+        attached: The selections of decays that are attached already.
+    """
+    others = {id(row.parameter) for other in attached for row in other.selected}
+    twice = [row.role.name for row in table.selected if id(row.parameter) in others]
+    if twice:
+        warnings.warn(
+            f"another low-rank decay is attached to this optimizer and decays {len(twice)} of the "
+            f"same parameters ({twice[0]!r}), so both act; unless this is meant, detach() it",
             stacklevel=3,
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, Self, get_args
 
 import torch
@@ -11,7 +12,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
-from spectraledge.decay.cautions import warn_of_lost_updates, warn_of_weight_decay
+from spectraledge.decay.attached import (
+    DecayWatcher,
+    Watched,
+    attached_decays,
+    forget_attached,
+    note_attached,
+)
+from spectraledge.decay.cautions import (
+    warn_of_lost_updates,
+    warn_of_second_decay,
+    warn_of_weight_decay,
+)
 from spectraledge.decay.functional import decay_step
 from spectraledge.decay.selection import Blocks, DecayTable, Select, select_parameters
 from spectraledge.decay.stacks import Piece, Rate, stack_rates, stack_views, stacks
@@ -82,8 +94,8 @@ class LowRankDecay:
     ) -> None:
         check_method(method, steps)
         check_name("scale", scale, get_args(DecayScale))
-        if every < 1:
-            raise ValueError(f"expected every >= 1, got every={every}; 1 decays at each step")
+        if every < 1 or every != int(every):
+            raise ValueError(f"expected a whole every >= 1, got {every=}; 1 decays at each step")
         self.strength, self.every = strength, every
         self.scale, self.coupled, self.method, self.steps = scale, coupled, method, steps
         self._table = select_parameters(model_or_named_parameters, select, blocks)
@@ -91,6 +103,7 @@ class LowRankDecay:
         self._owed: list[Rate] = [0.0] * len(self._table.selected)
         self._rho: dict[str, Tensor] = {}
         self._hook: Any = None
+        self._watched = Watched()
         self._checked_precision = False
 
     @property
@@ -100,10 +113,11 @@ class LowRankDecay:
 
     @strength.setter
     def strength(self, value: float) -> None:
-        if not 0.0 <= value < math.inf:
+        given: Any = value
+        if not isinstance(given, Real) or not 0.0 <= float(given) < math.inf:
             usual = "0.1 to 1 is usual for scale='adaptive'"
-            raise ValueError(f"expected a finite strength >= 0, got strength={value}; {usual}")
-        self._strength = float(value)
+            raise ValueError(f"expected a finite strength >= 0, got strength={value!r}; {usual}")
+        self._strength = float(given)
 
     def __repr__(self) -> str:
         shown = {"scale": self.scale, "coupled": self.coupled, "every": self.every}
@@ -143,7 +157,9 @@ class LowRankDecay:
                 f"{', '.join(missing)}; attach to the one that trains them, or use select"
             )
         warn_of_weight_decay(self._table, groups)
+        warn_of_second_decay(self._table, [d.describe() for d in attached_decays(optimizer)])
         self._hook = optimizer.register_step_post_hook(self._after_step)
+        note_attached(optimizer, self)
         return self
 
     def detach(self) -> None:
@@ -151,6 +167,18 @@ class LowRankDecay:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+            forget_attached(self)
+
+    def watch(self, watcher: DecayWatcher) -> Callable[[], None]:
+        """Let somebody look at the weights right before and right after each decay.
+
+        Args:
+            watcher: Its ``before`` and ``after`` get the selected parameters; it only reads.
+
+        Returns:
+            A function that ends it.
+        """
+        return self._watched.add(watcher)
 
     def step(self, lr: Rate | None = None) -> None:
         """Decay once, in a training loop without a torch optimizer.
@@ -227,8 +255,10 @@ class LowRankDecay:
     @torch.no_grad()
     def _decay(self, rates: list[Rate]) -> None:
         # Views are taken anew, because moving a model to another device replaces its storage.
+        parameters = [row.parameter for row in self._table.selected]
+        self._watched.before(parameters)
         pieces = [
-            Piece(f"{row.role.name}#{index}", view, rate)
+            Piece(f"{row.key}#{index}", view, rate)
             for row, rate in zip(self._table.selected, rates)
             for index, view in enumerate(row.views())
         ]
@@ -243,6 +273,7 @@ class LowRankDecay:
             for piece, new, rho in zip(group, after.split(counts), memory.split(counts)):
                 piece.view.copy_(new.view(piece.view.shape))
                 self._rho[piece.key] = rho
+        self._watched.after(parameters)
 
     def _stacked_rho(self, group: list[Piece]) -> Tensor:
         view = group[0].view

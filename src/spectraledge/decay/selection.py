@@ -28,6 +28,8 @@ SELECTIONS: dict[str, frozenset[str]] = {
     "mlp": frozenset({"mlp"}),
     "all": _ATTENTION | {"mlp", "conv", "other"},
 }
+# Parts of names that are of wrappers, not of the model.
+WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 _NEVER = {
     "embedding": "an embedding: rows are looked up, not multiplied",
     "position": "a position embedding",
@@ -52,6 +54,11 @@ class Row:
     def selected(self) -> bool:
         """True when the parameter is decayed."""
         return self.blocks is not None
+
+    @property
+    def key(self) -> str:
+        """Name of the parameter without what wrappers such as `torch.compile` put into it."""
+        return ".".join(part for part in self.role.name.split(".") if part not in WRAPPERS)
 
     def views(self) -> tuple[Tensor, ...]:
         """The blocks that are decayed, as views of the parameter that record no gradients."""
@@ -81,7 +88,7 @@ class DecayTable:
     def digest(self) -> str:
         """Hash of the names, shapes and blocks that are decayed."""
         described = [
-            (row.role.name, tuple(row.parameter.shape), row.blocks and asdict(row.blocks))
+            (row.key, tuple(row.parameter.shape), row.blocks and asdict(row.blocks))
             for row in self.selected
         ]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
@@ -125,6 +132,7 @@ def select_parameters(
         >>> print(*(row.blocks.describe(row.parameter.shape) for row in table.selected))
         query 8x8, key 8x8
     """
+    _check_blocks(blocks)
     pairs = named_tensors(source)
     tensors = dict(pairs)
     roles = parameter_roles(source if isinstance(source, nn.Module) else pairs)
@@ -207,6 +215,15 @@ def _blocks(parameter: Tensor, role: ParameterRole, blocks: Blocks) -> BlockSpec
     elif blocks is not None:
         spec = blocks.get(role.name)
     return automatic_blocks(parameter, role) if spec is None else spec
+
+
+def _check_blocks(blocks: Blocks) -> None:
+    if blocks is None or callable(blocks) or isinstance(blocks, Mapping):
+        return
+    raise TypeError(
+        f"expected blocks as a mapping of names, a callable such as per_head(heads), or None, got "
+        f"{blocks!r}; per_head is in spectraledge.decay"
+    )
 
 
 def _check_select(select: Select, names: Sequence[str]) -> None:

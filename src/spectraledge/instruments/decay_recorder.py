@@ -1,17 +1,21 @@
-"""What a PyTorch optimizer's decoupled weight decay does to the weights, step by step."""
+"""What weight decay of PyTorch optimizers and low-rank decay do to the weights, step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from spectraledge.decay import LowRankDecay
+from spectraledge.decay.attached import attached_decays
 from spectraledge.snapshots import Layout
 
 __all__ = ["DecayRecorder"]
 
+WEIGHT_DECAY, LOW_RANK = "weight_decay", "low_rank"
 # Optimizers that shrink weights by lr · weight_decay and have no flag that says so. Others of the
 # same names, as of the transformers library, do not.
 DECOUPLED = tuple(
@@ -20,22 +24,26 @@ DECOUPLED = tuple(
 
 
 class DecayRecorder:
-    """Sums the displacement by weight decay, ``−Σ_t lr_t ω θ_t``, exactly, at every step.
+    """Sums the displacements by weight decay and by low-rank decay, exactly, at every step.
 
-    It hooks into the optimizer, so that schedules, parameter groups without decay, closures and
-    steps that a gradient scaler leaves out are what they are. Weights of 16 bits are decayed in
-    their own precision, as optimizers do that are not fused. It only reads.
+    Weight decay is ``−Σ_t lr_t ω θ_t``. It hooks into the optimizers, so that schedules, parameter
+    groups without decay, closures and steps that a gradient scaler leaves out are what they are.
+    Weights of 16 bits are decayed in their own precision, as optimizers do that are not fused.
+    Low-rank decay is what `LowRankDecay` changed, whenever it is attached and in whatever order. It
+    only reads.
 
     Args:
         model: The module that is trained.
-        optimizer: Of its parameters, with decoupled decay (AdamW, Muon, Adafactor, or Adam with
-            ``decoupled_weight_decay``), or without any.
-        names: Parameters to record; those of the model that the optimizer does not have stand
-            still.
+        optimizers: One or several, of its parameters, with decoupled decay (AdamW, Muon, Adafactor,
+            or Adam with ``decoupled_weight_decay``), or without any.
+        names: Parameters to record.
+        low_rank: Low-rank decays that are stepped by hand; those attached to the optimizers are
+            found.
 
     Raises:
         ValueError: For weight decay inside the gradient, which has no part of its own: what it
-            does passes through moments and preconditioner.
+            does passes through moments and preconditioner; if no optimizer has any of the
+            parameters.
 
     Cost: a copy and an addition of the recorded parameters a step, and as many float64 numbers.
 
@@ -46,40 +54,69 @@ class DecayRecorder:
         >>> recorder = DecayRecorder(model, optimizer, ["weight"])
         >>> model(torch.zeros(1, 2)).sum().backward()
         >>> optimizer.step()
-        >>> recorder.take()
+        >>> recorder.take()["weight_decay"]
         tensor([[-0.0500, -0.0500]], dtype=torch.float64)
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, names: Iterable[str]
+        self,
+        model: nn.Module,
+        optimizers: Optimizer | Sequence[Optimizer],
+        names: Iterable[str],
+        *,
+        low_rank: Iterable[LowRankDecay] = (),
     ) -> None:
         self._layout = Layout.of(model)
+        every = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
         parameters = dict(model.named_parameters())
         self._names = {id(parameters[name]): name for name in names}
-        self._sums = {
+        _check_holds(every, parameters, self._names)
+        self._zeros = {
             name: torch.zeros_like(parameters[name], dtype=torch.float64)
             for name in self._names.values()
         }
-        for group in optimizer.param_groups:
-            _check_decoupled(optimizer, group)
+        self._sums: dict[str, dict[str, Tensor]] = {WEIGHT_DECAY: self._nothing()}
+        self._held: set[str] = set()
         self._before: dict[str, Tensor] = {}
+        self._watched: dict[int, Any] = {}
         self._steps = 0
-        self._hooks = (
-            optimizer.register_step_pre_hook(self._look),
-            optimizer.register_step_post_hook(self._add),
-        )
+        self._hooks = []
+        for optimizer in every:
+            for group in optimizer.param_groups:
+                _check_decoupled(optimizer, group)
+            self._hooks.append(optimizer.register_step_pre_hook(self._look))
+            self._hooks.append(optimizer.register_step_post_hook(self._add))
+            self._watch(attached_decays(optimizer))
+        self._watch(low_rank)
+
+    def _nothing(self) -> dict[str, Tensor]:
+        return {name: zeros.clone() for name, zeros in self._zeros.items()}
+
+    def _watch(self, decays: Iterable[LowRankDecay]) -> None:
+        for decay in decays:
+            if id(decay) not in self._watched:
+                watcher = _Watcher(self._names, self._low_rank_sums())
+                # The decay itself is kept, so that its id stays its own.
+                self._watched[id(decay)] = (decay, decay.watch(watcher))
+
+    def _low_rank_sums(self) -> dict[str, Tensor]:
+        return self._sums.setdefault(LOW_RANK, self._nothing())
 
     @torch.no_grad()
-    def _look(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _look(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self._watch(attached_decays(optimizer))
         for group in optimizer.param_groups:
             _check_decoupled(optimizer, group)
             for parameter in group["params"]:
                 name = self._names.get(id(parameter))
-                if name is not None and group.get("weight_decay", 0.0):
+                if name is None:
+                    continue
+                self._held.add(name)
+                if group.get("weight_decay", 0.0):
                     self._before[name] = parameter.detach().clone()
 
     @torch.no_grad()
-    def _add(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _add(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         # Only now, since a closure makes the gradients inside of the step.
         skipped = getattr(optimizer, "found_inf", None)
         before, self._before = self._before, {}
@@ -94,26 +131,45 @@ class DecayRecorder:
                 if name in before and parameter.grad is not None:
                     # In the precision of the weights: bfloat16 rounds a small decay away.
                     decayed = before[name] * (1 - rate)
-                    self._sums[name].add_(decayed.double() - before[name].double())
+                    change = decayed.double() - before[name].double()
+                    self._sums[WEIGHT_DECAY][name].add_(change)
 
     @property
     def steps(self) -> int:
-        """Steps of the optimizer since the last `take`, those that were left out as well."""
+        """Steps of the optimizers since the last `take`, those that were left out as well."""
         return self._steps
 
-    def take(self) -> Tensor:
-        """The displacement since the last call, ``(1, P)``; NaN in parameters not recorded."""
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Recorded parameters that no optimizer which stepped since the last `take` has."""
+        return tuple(name for name in self._zeros if name not in self._held)
+
+    def take(self) -> dict[str, Tensor]:
+        """Displacements since the last call by part, ``(1, P)``; NaN where not recorded.
+
+        Returns:
+            ``weight_decay``, and ``low_rank`` if there is such a decay.
+        """
+        taken = {part: self._flat(sums) for part, sums in self._sums.items()}
+        for sums in self._sums.values():
+            for total in sums.values():
+                total.zero_()
+        self._steps, self._held = 0, set()
+        return taken
+
+    def _flat(self, sums: Mapping[str, Tensor]) -> Tensor:
         unknown = torch.full((1, self._layout.size), torch.nan, dtype=torch.float64)
-        for name, total in self._sums.items():
+        for name, total in sums.items():
             unknown[0, self._layout.span(name)] = total.flatten().cpu()
-            total.zero_()
-        self._steps = 0
         return unknown
 
     def state_dict(self) -> dict[str, Any]:
-        """What was summed since the last `take`, and over how many steps."""
-        sums = {name: total.clone() for name, total in self._sums.items()}
-        return {"sums": sums, "steps": self._steps}
+        """What was summed since the last `take`, over how many steps and of which parameters."""
+        sums = {
+            part: {name: total.clone() for name, total in own.items()}
+            for part, own in self._sums.items()
+        }
+        return {"sums": sums, "steps": self._steps, "held": sorted(self._held)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the sums of another recorder of the same parameters.
@@ -124,21 +180,56 @@ class DecayRecorder:
         Raises:
             ValueError: For sums of other parameters.
         """
-        if state["sums"].keys() != self._sums.keys():
-            raise ValueError(
-                f"DecayRecorder: expected sums of {sorted(self._sums)}, got {sorted(state['sums'])}"
-            )
-        for name, total in state["sums"].items():
-            self._sums[name].copy_(total)
-        self._steps = int(state["steps"])
+        for part, sums in state["sums"].items():
+            if sums.keys() != self._zeros.keys():
+                raise ValueError(
+                    f"DecayRecorder: expected sums of {sorted(self._zeros)}, got {sorted(sums)}"
+                )
+            own = self._low_rank_sums() if part == LOW_RANK else self._sums[part]
+            for name, total in sums.items():
+                own[name].copy_(total)
+        self._steps, self._held = int(state["steps"]), set(state["held"])
 
     def remove(self) -> None:
-        """Leave the optimizer as it was."""
+        """Leave optimizers and decays as they were."""
         for hook in self._hooks:
             hook.remove()
+        for _, stop in self._watched.values():
+            stop()
 
 
-def _check_decoupled(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+class _Watcher:
+    """Adds what one low-rank decay does to the sums."""
+
+    def __init__(self, names: Mapping[int, str], sums: Mapping[str, Tensor]) -> None:
+        self._names, self._sums = names, sums
+        self._before: dict[str, Tensor] = {}
+
+    def before(self, parameters: Sequence[Tensor]) -> None:
+        named = ((self._names.get(id(p)), p) for p in parameters)
+        self._before = {n: p.detach().double().clone() for n, p in named if n is not None}
+
+    def after(self, parameters: Sequence[Tensor]) -> None:
+        for parameter in parameters:
+            name = self._names.get(id(parameter))
+            if name is not None:
+                self._sums[name].add_(parameter.detach().double() - self._before[name])
+        self._before = {}
+
+
+def _check_holds(
+    optimizers: Sequence[Optimizer], parameters: Mapping[str, Tensor], names: Mapping[int, str]
+) -> None:
+    held = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+    if names and not held & {id(parameter) for parameter in parameters.values()}:
+        kinds = [type(optimizer).__name__ for optimizer in optimizers]
+        raise ValueError(
+            f"DecayRecorder: expected optimizers of this model, got {kinds} without any of its "
+            "parameters; pass the ones that train it"
+        )
+
+
+def _check_decoupled(optimizer: Optimizer, group: dict[str, Any]) -> None:
     if not group.get("weight_decay", 0.0):
         return
     if group.get("decoupled_weight_decay", False) or isinstance(optimizer, DECOUPLED):

@@ -141,10 +141,17 @@ class IntervalParts:
         if end.lr is None:
             shape = (end.runs, self.size)
             return end.parameters.new_full(shape, torch.nan, dtype=torch.float64)
-        ends = self._weights(self.ends[number]) + self._weights(self.ends[number + 1])
-        lr = end.lr.to(ends.device, torch.float64)
-        rate = lr * self.weight_decay * (end.step - start.step)
+        # Where nothing was trained yet no rate is known, and the first one is that of the end.
+        known = start.lr is not None and start.step > 0
+        rates = [start.lr if known and start.lr is not None else end.lr, end.lr]
+        places = (self.ends[number], self.ends[number + 1])
+        pulls = [
+            rate.to(end.parameters.device, torch.float64).unsqueeze(1) * self._weights(place)
+            for rate, place in zip(rates, places)
+        ]
+        pull = pulls[0] + pulls[1]
+        factor = self.weight_decay * (end.step - start.step) / 2
         if end.parts:
             decayed = self._part("weight_decay", number).abs().sum(1) > 0
-            rate = torch.where(decayed, rate, 0.0)
-        return -rate.unsqueeze(1) * ends / 2
+            pull = torch.where(decayed.unsqueeze(1), pull, 0.0)
+        return -factor * pull

@@ -47,8 +47,8 @@ class Observer:
         for key, (instrument, _) in self.instruments.items():
             if instrument.needs_problem and problem is None:
                 raise ValueError(
-                    f"{key} evaluates the model and needs a problem; pass "
-                    "Observer(..., problem=...)"
+                    f"{key} evaluates the model and needs a problem; pass problem=..., of any "
+                    "module ModuleProblem(model, train=..., held_out=...)"
                 )
         self.problem = problem
         histories = [i.history for i, _ in pairs]
@@ -86,6 +86,11 @@ class Observer:
         """Memory of the tensors kept for later: snapshots, and what instruments remember."""
         tensors = {id(tensor): tensor for tensor in _tensors([self.window, self._memories])}
         return sum(t.numel() * t.element_size() for t in tensors.values())
+
+    @property
+    def part_names(self) -> frozenset[str]:
+        """Names of the parts of the displacement that some instrument needs."""
+        return frozenset().union(*(i.parts for i, _ in self.instruments.values()))
 
     def parts_wanted(self, layout: Layout) -> tuple[str, ...]:
         """Parameters whose parts of the displacement some instrument needs."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from spectraledge.instruments.base import Instrument, Window
+from spectraledge.decay import LowRankDecay
+from spectraledge.instruments.base import Differentiable, Instrument, Window
 from spectraledge.instruments.decay_recorder import DecayRecorder
 from spectraledge.instruments.observer import Observer
 from spectraledge.instruments.probe_state import (
@@ -28,24 +30,30 @@ class Probe:
     """Measures a module while somebody else trains it.
 
     It reads the parameters every so many steps and touches nothing. With the optimizer, what its
-    weight decay does is recorded exactly (see `DecayRecorder`), and all else that moves weights
-    counts as ``gradient``; without, or where weights moved and the optimizer did not step, as with
-    checkpoints that are loaded one after another, what needs the parts is NaN.
+    weight decay and low-rank decays attached to it do is recorded exactly (see `DecayRecorder`),
+    and all else that moves weights counts as ``gradient``; without, or where weights moved and
+    their optimizer did not step, as with checkpoints that are loaded one after another, what needs
+    the parts is NaN.
 
     Args:
         model: Any module; keep training the same object.
-        instruments: Instruments that look at weights only.
-        every: Steps between two measurements, >= 1.
-        optimizer: Optimizer of the model, with decoupled weight decay; its learning rate is then
-            read as well.
+        instruments: Instruments; those that evaluate the model need a `problem`.
+        every: Measure at step 0 and every multiple of this, >= 1; 1 for saved checkpoints, so that
+            none is left out.
+        optimizer: Optimizer of the model, or all of them, with decoupled weight decay; the learning
+            rate is then read as well.
+        low_rank_decay: Low-rank decays that are stepped by hand; attached ones are found.
+        problem: For instruments that evaluate the model, e.g. ``ModuleProblem(model, ...)``.
 
     Raises:
         ValueError: If `every` is below 1, two instruments have the same key, or one evaluates
-            the model (use `scale_invariance_of` there); for weight decay inside the gradient if an
+            the model and there is no problem; for weight decay inside the gradient if an
             instrument needs parts.
 
-    Cost: a copy of all parameters at every measurement, and of the last one between them for
-    instruments that look at two.
+    Cost: a copy of all parameters at every measurement, and of as many as instruments look back
+    at: 4 bytes a parameter each, and 8 more for each recorded part. `SpectralEdge` and
+    `UpdateDecomposition` with their windows of 5 keep 7, some 84 bytes a parameter; with a sketch
+    next to nothing.
 
     Example:
         >>> from spectraledge.instruments import WeightSpectrum
@@ -63,34 +71,43 @@ class Probe:
         instruments: Iterable[Instrument],
         *,
         every: int = 200,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: Optimizer | Sequence[Optimizer] | None = None,
+        low_rank_decay: LowRankDecay | Sequence[LowRankDecay] = (),
+        problem: Differentiable | None = None,
     ) -> None:
-        if every < 1:
-            raise ValueError(f"Probe: expected every >= 1, got {every}")
+        if every < 1 or every != int(every):
+            raise ValueError(f"Probe: expected a whole every >= 1, got {every}")
         self.model = model
         self.every = every
-        self._observer = Observer(instruments)
+        self._observer = Observer(instruments, problem)
         self._layout = Layout.of(model)
         self._steps: list[int] = []
         self._arrays: dict[str, list[dict[str, Tensor]]] = {}
-        self._optimizer = optimizer
+        self._optimizers = _several(optimizer, Optimizer)
         wanted = self._observer.parts_wanted(self._layout)
-        self._decay = DecayRecorder(model, optimizer, wanted) if optimizer and wanted else None
+        self._decay = None
+        if self._optimizers and wanted:
+            by_hand = _several(low_rank_decay, LowRankDecay)
+            self._decay = DecayRecorder(model, self._optimizers, wanted, low_rank=by_hand)
+        self._named_parts = self._observer.part_names
         self._last: Tensor | None = None
 
     def step(self, step: int, *, lr: float | None = None) -> None:
         """Call once per step of your loop, before or after the optimizer, always the same.
 
+        Nothing happens at steps that are no multiple of ``every``.
+
         Args:
-            step: Number of the step; must grow.
+            step: Number of the optimizer's step; must grow.
             lr: Learning rate of this step, for effective learning rates; None takes that of the
                 optimizer, if it has one for all of its parameters.
 
         Raises:
-            ValueError: If the step does not grow.
+            ValueError: If the step does not grow, or the model has other parameters now.
         """
         if step % self.every:
             return
+        self._check_layout()
         lr = self._rate() if lr is None else lr
         rate = None if lr is None else torch.tensor([lr], dtype=torch.float64)
         flat = flatten_parameters(self.model).unsqueeze(0)
@@ -152,8 +169,18 @@ class Probe:
         if self._decay is not None:
             self._decay.load_state_dict(state["decay"])
 
+    def _check_layout(self) -> None:
+        now = Layout.of(self.model)
+        if now != self._layout:
+            names = sorted(set(now.names) ^ set(self._layout.names))
+            changed = ", ".join(names) or "the same names in other shapes"
+            raise ValueError(
+                f"Probe: the model has other parameters than when the probe was made ({changed}); "
+                "make a new probe"
+            )
+
     def _rate(self) -> float | None:
-        groups = self._optimizer.param_groups if self._optimizer else []
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
         rates = {float(group["lr"]) for group in groups}
         return rates.pop() if len(rates) == 1 else None
 
@@ -161,12 +188,22 @@ class Probe:
         """Parts of the displacement since the last measurement; none at the first."""
         if self._decay is None:
             return {}
-        steps, before = self._decay.steps, self._last
-        decay, self._last = self._decay.take().to(flat.device), flat.clone()
-        # Weights that moved without the optimizer, as loaded ones, have parts that nobody saw.
+        steps, before, unseen = self._decay.steps, self._last, self._decay.unseen
+        parts = {name: part.to(flat.device) for name, part in self._decay.take().items()}
+        self._last = flat.clone()
+        # Weights that moved without an optimizer, as loaded ones, have parts that nobody saw.
         if before is None or not (steps or torch.equal(before, flat)):
             return {}
-        return {"weight_decay": decay, "gradient": flat.double() - before.double() - decay}
+        foreign = [s for s in map(self._layout.span, unseen) if (before != flat)[:, s].any()]
+        if foreign:
+            # Whatever moved these may have been low-rank decay as well.
+            parts.setdefault("low_rank", torch.zeros_like(parts["weight_decay"]))
+        for span in foreign:
+            for part in parts.values():
+                part[:, span] = torch.nan
+        if "gradient" in self._named_parts:
+            parts["gradient"] = flat.double() - before.double() - sum(parts.values())
+        return parts
 
     @property
     def readings(self) -> dict[str, dict[str, NDArray[Any]]]:
@@ -186,3 +223,12 @@ class Probe:
             for key, (instrument, _) in self._observer.instruments.items()
             if self._steps
         }
+
+
+def _several(given: Any, kind: type) -> list[Any]:
+    """One object of a kind, several, or none, as a list."""
+    several = [] if given is None else [given] if isinstance(given, kind) else list(given)
+    for one in several:
+        if not isinstance(one, kind):
+            raise TypeError(f"Probe: expected {kind.__name__}, got {type(one).__name__}")
+    return several

@@ -56,8 +56,9 @@ class UpdateDecomposition(Instrument):
     the run does: compare it with the shares of intervals, other W and other strides.
 
     ``trapezoid_share`` is the published estimate of the gradient's energy share from snapshots
-    alone, with ``w_i = −ηωN(θ_{i−1} + θ_i)/2``, and ``trapezoid_error`` that estimate's distance
-    from the recorded decay over the latter's norm.
+    alone, with ``w_i = −ωN(η_{i−1} θ_{i−1} + η_i θ_i)/2``, and ``trapezoid_error`` that estimate's
+    distance from the recorded decay over the latter's norm. It takes ω as given below, whatever
+    the optimizer has, and rates from the ends of the interval.
 
     Args:
         window: W >= 2 displacements.
@@ -65,7 +66,8 @@ class UpdateDecomposition(Instrument):
         components: Leading directions that are reported, 1 to W.
         kinds: Kinds of matrices that are looked at, or ``parameters:`` and a pattern of names;
             empty for every weight matrix.
-        weight_decay: ω of the trapezoid; runs in which recorded decay is zero have none.
+        weight_decay: ω of the trapezoid, in all chosen weights; runs in which recorded decay is
+            zero have none.
         sketch: Buckets m of a count sketch that stands for weights and parts, see `SpectralEdge`;
             shares and cosines are then off by about ``1/√m``. None keeps whole vectors.
 
@@ -78,7 +80,8 @@ class UpdateDecomposition(Instrument):
     recorded parts, as on saved checkpoints, only the overlaps and the trapezoid are known.
 
     Source: arXiv:2604.07380, gradient and weight-decay split. Differs from the published code in
-    exact parts, in signed shares, cosines and shares of intervals, and in low-rank decay.
+    exact parts, in signed shares, cosines and shares of intervals, in low-rank decay, and in a
+    trapezoid that follows schedules.
     """
 
     window: int = 5

@@ -10,7 +10,7 @@ from spectraledge.models import ModelSpec, ScaleInvariantDecoderSpec
 from spectraledge.tasks import ModularArithmetic, Task
 from spectraledge.training.schedule import Schedule
 from spectraledge.updates import Adam, Update, WeightDecay
-from spectraledge.updates.chain import structure
+from spectraledge.updates.chain import check_gradient_links, structure
 
 __all__ = ["RunSpec", "batch_key"]
 
@@ -36,7 +36,8 @@ class RunSpec:
         compute: ``bfloat16`` runs the network in bfloat16 on float32 master weights.
 
     Raises:
-        ValueError: For numbers out of range or unknown variants.
+        ValueError: For numbers out of range, unknown variants, or a link that changes the gradient
+            behind the last one that reads it.
     """
 
     task: Task = field(default_factory=ModularArithmetic)
@@ -68,6 +69,7 @@ class RunSpec:
                 )
         if not self.updates:
             raise ValueError("RunSpec: expected at least one update, got none; try (Adam(),)")
+        check_gradient_links(self.updates)
         # Written with or without a point it is the same number, and the same run.
         object.__setattr__(self, "lr", float(self.lr))
 
