@@ -184,7 +184,9 @@ def test_nothing_to_decay_in_a_plain_network_says_what_to_do() -> None:
 
 
 def test_blocks_by_a_name_and_a_source_that_is_no_model_are_refused() -> None:
-    with pytest.raises(TypeError, match="expected blocks as a mapping .* got 'per_head'; per_head"):
+    with pytest.raises(
+        TypeError, match=r"expected blocks as a mapping .* got 'per_head'; per_head"
+    ):
         select_parameters(torch.nn.TransformerEncoderLayer(8, 2, 16), blocks="per_head")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2, 2))], lr=0.1)
     with pytest.raises(TypeError, match="of type SGD; pass the model itself"):

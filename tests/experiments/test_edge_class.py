@@ -6,12 +6,7 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 
-from spectraledge.experiments.spectral_edge.edge_class import (
-    EdgeNumbers,
-    edge_class,
-    edge_numbers,
-    run_class,
-)
+from spectraledge.experiments.spectral_edge.edge_class import edge_numbers, run_class
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, SCAN, edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
@@ -21,6 +16,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     curve_name,
 )
 from spectraledge.lab.rows import Row
+from spectraledge.series import EdgeNumbers, universality_class
 from spectraledge.store import canonical_json, signature
 from spectraledge.training import RunSpec
 
@@ -62,7 +58,7 @@ def numbers_of(changed=None):
 
 
 def class_of(changed=None):
-    return edge_class(numbers_of(changed))[0]
+    return universality_class(numbers_of(changed))[0]
 
 
 def test_planted_rows_of_every_class():
@@ -83,12 +79,12 @@ def test_the_peak_is_beyond_both_controls():
 def test_controls_that_leave_no_room_decide_nothing():
     full = numbers_of({RANDOM: 0.95, OWN: 1.0})
     assert isnan(full.peak)
-    assert edge_class(full)[0] == ""
+    assert universality_class(full)[0] == ""
     # A control that costs all accuracy but a little cannot be surpassed 1.3 times.
     fatal = numbers_of({MATCHED: -0.85, SPECIAL: 1.05})
     assert fatal.most_special == pytest.approx(0.9 / 0.85)
-    assert edge_class(fatal)[0] == ""
-    assert edge_class(replace(fatal, peak=0.0)) == ("mixed", pytest.approx(0.75))
+    assert universality_class(fatal)[0] == ""
+    assert universality_class(replace(fatal, peak=0.0)) == ("mixed", pytest.approx(0.75))
 
 
 def test_ratios_to_a_control_that_costs_nothing_are_not_told():
@@ -96,9 +92,9 @@ def test_ratios_to_a_control_that_costs_nothing_are_not_told():
         numbers = numbers_of({MATCHED: lost, SPECIAL: -9.6e15})
         assert isnan(numbers.special)
         assert isnan(numbers.most_special)
-        assert edge_class(numbers)[0] == ""
+        assert universality_class(numbers)[0] == ""
         # Neither class nor margin hangs on it where something else decides.
-        assert edge_class(replace(numbers, peak=0.05)) == ("mixed", pytest.approx(0.5))
+        assert universality_class(replace(numbers, peak=0.05)) == ("mixed", pytest.approx(0.5))
     assert numbers_of({MATCHED: -0.02}).special == 2.0
 
 
@@ -112,9 +108,9 @@ def test_labels_without_order_have_no_peak():
 
 
 def test_a_missing_number_matters_only_where_it_would_decide():
-    unknown = edge_class(replace(FUNCTIONAL, decay_share=nan))
+    unknown = universality_class(replace(FUNCTIONAL, decay_share=nan))
     assert unknown == ("functional", pytest.approx(1.5 / 1.3 - 1))
-    assert edge_class(replace(FUNCTIONAL, decay_share=nan, special=0.8))[0] == ""
-    assert edge_class(replace(FUNCTIONAL, special=nan))[0] == ""
-    assert edge_class(replace(FUNCTIONAL, special=nan, gradient_share=0.4))[0] == "mixed"
+    assert universality_class(replace(FUNCTIONAL, decay_share=nan, special=0.8))[0] == ""
+    assert universality_class(replace(FUNCTIONAL, special=nan))[0] == ""
+    assert universality_class(replace(FUNCTIONAL, special=nan, gradient_share=0.4))[0] == "mixed"
     assert FUNCTIONAL.most_special == inf

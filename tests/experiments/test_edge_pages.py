@@ -9,7 +9,6 @@ from spectraledge.experiments.beyond.curvature_under_low_rank_decay import STUDY
 from spectraledge.experiments.beyond.decay_schedule import STUDY as SCHEDULE
 from spectraledge.experiments.beyond.edge_under_low_rank_decay import STUDY as LOW_RANK_EDGE
 from spectraledge.experiments.spectral_edge.decay_release import STUDY as RELEASE
-from spectraledge.experiments.spectral_edge.edge_class import EdgeNumbers, edge_class
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
     DENSE,
@@ -40,6 +39,7 @@ from spectraledge.experiments.study import Known
 from spectraledge.lab.ledger import Ledger
 from spectraledge.lab.rows import Row
 from spectraledge.report import write
+from spectraledge.series import EdgeNumbers, universality_class
 from spectraledge.store import canonical_json, signature
 
 SHARED = (LIFECYCLE, GAP, FLAT, SEEDS, CLASSES)
@@ -307,11 +307,13 @@ NUMBERS = dict(
     ],
 )
 def test_classes_follow_the_rule(changed, expected):
-    name, margin = edge_class(EdgeNumbers(**(NUMBERS | changed)))
+    name, margin = universality_class(EdgeNumbers(**(NUMBERS | changed)))
     assert name == expected
     assert np.isnan(margin) if not expected else margin > 0
 
 
 def test_the_margin_is_that_of_the_number_which_decides():
-    assert edge_class(EdgeNumbers(**NUMBERS))[1] == pytest.approx(1.5 / 1.3 - 1)
-    assert edge_class(EdgeNumbers(**(NUMBERS | {"special": 1.2})))[1] == pytest.approx(0.1 / 1.3)
+    assert universality_class(EdgeNumbers(**NUMBERS))[1] == pytest.approx(1.5 / 1.3 - 1)
+    assert universality_class(EdgeNumbers(**(NUMBERS | {"special": 1.2})))[1] == pytest.approx(
+        0.1 / 1.3
+    )

@@ -56,6 +56,15 @@ def test_a_number_is_within_what_further_seeds_may_show():
     assert [verdict(v, seeds=3) for v in (5.51, 5.53)] == ["within", "outside"]
 
 
+def test_seeds_say_nothing_of_what_none_of_them_changes():
+    same = runs(0.0813, 0.0813, 0.0813)
+    assert verdict(0.081, rows=same) == "within"  # as printed
+    assert verdict(0.093, rows=same) == "–"
+    assert verdict(0.087, rows=runs(0.080, 0.0813, 0.0825)) == "within"
+    # A scatter that shows beside the printed digits decides as before.
+    assert verdict(0.25, rows=runs(0.0713, 0.0813, 0.0913)) == "outside"
+
+
 def test_two_seeds_decide_nothing():
     assert verdict(2.0, rows={DECAY: {42: row(1.0), 1: row(2.0)}}) == "–"
 

@@ -110,7 +110,7 @@ def test_nothing_known_is_a_page(tmp_path):
 
 
 DOSE, NEVER, LEARNING, SUPPRESSES, PROTOCOL = (
-    "The stronger", "At s = 1 no run", "At s = 1 grokking", "It is the suppression",
+    "The stronger", "At s = 1 no run", "At s = 1 grokking", "Suppression of the outside",
     "On a basis from other batches",
 )  # fmt: skip
 SIZE = "At s = 0.75 it delays grokking by a fifth to a quarter, basis"

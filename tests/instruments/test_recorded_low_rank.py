@@ -168,7 +168,7 @@ def test_a_model_that_gets_other_parameters_needs_a_new_probe():
     probe = Probe(model, [SpectralEdge(window=2)], every=1)
     probe.step(0)
     model.o_proj = nn.Linear(8, 9, bias=False)
-    with pytest.raises(ValueError, match="the same names in other shapes.*make a new probe"):
+    with pytest.raises(ValueError, match=r"the same names in other shapes.*make a new probe"):
         probe.step(1)
     model.added = nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"added.bias, added.weight"):

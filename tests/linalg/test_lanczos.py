@@ -63,6 +63,26 @@ def test_residuals_bound_the_distance_to_an_eigenvalue(iterations):
     assert bool((ritz.values[:, :1] <= spectra.amax(1, keepdim=True) + 12 * ROUNDING).all())
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("iterations", [5, 17, 120])
+def test_residuals_bound_the_distance_where_products_are_rounded(precision, iterations):
+    """Their smallest would otherwise be 0 or far below the rounding of one product."""
+    spectra = bulk_and_outliers()
+    matrices, eps = planted(spectra), torch.finfo(precision).eps
+
+    def rounded(vectors):
+        return product_with(matrices)(vectors).to(precision).double()
+
+    ritz = lanczos(rounded, 120, seeds=(3, 4, 5), iterations=iterations, precision=precision)
+    distance = (ritz.values[:, :, None] - spectra[:, None, :]).abs().amin(-1)
+    assert bool((distance <= ritz.residuals).all())
+    exact = lanczos(rounded, 120, seeds=(3, 4, 5), iterations=iterations)
+    added = iterations**0.5 * eps * ritz.values.abs().amax(1, keepdim=True)
+    torch.testing.assert_close(ritz.residuals - exact.residuals, added.expand_as(ritz.residuals))
+    if precision is torch.bfloat16 and iterations == 120:
+        assert bool((distance > exact.residuals).any())
+
+
 def test_a_closed_space_goes_on_and_finds_repeated_values():
     """Rank 2: the Krylov space has three dimensions, then fresh directions find the zeros."""
     spectra = torch.zeros(2, 30)

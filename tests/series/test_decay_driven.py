@@ -56,7 +56,7 @@ def test_between_the_bars_a_phase_goes_on():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"one length, got \[4, 3, 4, 4, 4\]"):
+    with pytest.raises(ValueError, match=r"one length, got shapes \[\(4,\), \(3,\), \(4,\)"):
         decay_driven_windows(np.ones(4), np.ones(3), *(np.ones(4),) * 3)
     with pytest.raises(ValueError, match="width >= 1, got 0"):
         decay_driven_alarm(np.ones(3, dtype=bool), 0)

@@ -121,7 +121,8 @@ class Report(Command):
         rows = rows_of(study, ledger, scale).values()
         missing = sum(row is None for row in rows)
         told = f"{missing} of {len(rows)} runs of {study.name} ({scale}) are not in {file}"
-        advice = f"train them with: spectraledge run {study.name} --scale {scale}"
+        where = _flags(root=(self.root, Path("runs")), ledger=(self.ledger, None))
+        advice = f"train them with: spectraledge run {study.name} --scale {scale}{where}"
         if missing == len(rows) or not has_groundwork(study, ledger, scale):
             raise FileNotFoundError(f"{told}; {advice}, or name another ledger with --ledger")
         if missing:
@@ -233,3 +234,8 @@ def _tell_failures(results: Results, console: Console) -> int:
     for result in failed:
         console.print(f"{result.folder.path.name} {result.failure}", style="red")
     return len(failed)
+
+
+def _flags(**given: tuple[Path | None, Path | None]) -> str:
+    """Flags as they were given, to be told in a command; those at their default are left out."""
+    return "".join(f" --{name} {own}" for name, (own, usual) in given.items() if own != usual)

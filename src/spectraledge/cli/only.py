@@ -79,13 +79,16 @@ def only_part(goal: Goal, conditions: Sequence[Only], ledger: Ledger) -> Goal:
 
     Raises:
         ValueError: If a condition names no setting of any run, or no run meets all. Of a goal
-            with groundwork, whose runs cannot be named before, its last stage raises it.
+            with groundwork, whose later runs cannot be named before, its last stage raises it;
+            only a name that is nearly one of the groundwork's is refused at once.
     """
     if not conditions:
         return goal
     *groundwork, last = goal.stages
     part = replace(last, wanted=_Part(last, conditions))
-    if not groundwork:
+    if groundwork:
+        _check_typing(conditions, [_settings(spec) for spec in groundwork[0].wanted(ledger)])
+    else:
         part.wanted(ledger)
     return replace(goal, stages=(*groundwork, part))
 
@@ -137,6 +140,17 @@ def _check(conditions: Sequence[Only], runs: Sequence[Mapping[str, object]]) -> 
     if not any(all(c.holds(run) for c in conditions) for run in runs):
         told = " ".join(map(str, conditions))
         raise ValueError(f"--only {told}: no run has all of it; leave out one of them")
+
+
+def _check_typing(conditions: Sequence[Only], runs: Sequence[Mapping[str, object]]) -> None:
+    """Refuse a name that no run of the groundwork has, but nearly."""
+    names = sorted({name for run in runs for name in run})
+    ends = [name.rpartition(".")[2] for name in names]
+    for condition in conditions:
+        if any(condition.names(run) for run in runs):
+            continue
+        if get_close_matches(condition.name, [*ends, *names], 1, cutoff=0.75):
+            raise ValueError(f"--only {condition}: no such setting{_hint(condition, names)}")
 
 
 def _hint(condition: Only, names: Iterable[str]) -> str:

@@ -42,7 +42,8 @@ class Sweep(Command):
             list` shows the studies.
         scale: Size of a study: smoke takes seconds, demo minutes; full is the published size.
         only: Train but the runs with these settings, e.g. operation=add,mul seed=42. A name may be
-            the end of a dotted one, as the picture of a sweep shows them.
+            the end of a dotted one, as the picture of a sweep shows them. Groundwork of a study is
+            trained whole.
         horizon: Step at which undecided runs are left, in place of the study's own; with a later
             one they go on from where they stopped.
         executor: inline trains in this process, processes on the cores of this machine, ray on a
@@ -101,6 +102,8 @@ class Sweep(Command):
         if conditions := parse_only(self.only):
             goal = only_part(goal, conditions, Ledger.read(self.ledger_path))
         console.print(goal.title, style="bold")
+        if self.only and len(goal.stages) > 1:
+            console.print("Only the last part is narrowed by --only: the others decide its runs.")
         tell = self.tell_status if self.only_status else self.train
         return 1 if tell(goal, console) else 0
 

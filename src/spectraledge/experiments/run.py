@@ -69,7 +69,7 @@ def read_results(experiment: Experiment, scale: Scale, root: Path) -> Results:
         raise FileNotFoundError(
             f"{len(missing)} of {len(flat)} runs of {experiment.name} ({scale}) are not finished "
             f"under {root}, e.g. {missing[0].folder.path.name}: {missing[0].failure}; "
-            f"train them with: spectraledge run {experiment.name} --scale {scale}"
+            f"train them with: spectraledge run {experiment.name} --scale {scale} --root {root}"
         )
     return results
 

@@ -59,8 +59,17 @@ from spectraledge.series.restricted_mean import restricted_mean, restricted_mean
 from spectraledge.series.shuffled_onsets import ShuffledOnsets, shuffled_onsets
 from spectraledge.series.survival import SurvivalCurve, Times, kaplan_meier, median_time
 from spectraledge.series.turnover import turnover_step
+from spectraledge.series.universality_class import (
+    CLASS_RULE,
+    CLASSES,
+    EdgeNumbers,
+    spectral_peak,
+    universality_class,
+)
 
 __all__ = [
+    "CLASSES",
+    "CLASS_RULE",
     "GROK_RULES",
     "PUBLISHED_ONSETS",
     "AboveFloor",
@@ -73,6 +82,7 @@ __all__ = [
     "ChangePoint",
     "ChosenRule",
     "DetectionRates",
+    "EdgeNumbers",
     "GrokRule",
     "GroupedPowerLaw",
     "Interval",
@@ -126,6 +136,8 @@ __all__ = [
     "sign_flip_test",
     "sign_test",
     "simultaneous_confidence",
+    "spectral_peak",
     "time_ratio",
     "turnover_step",
+    "universality_class",
 ]

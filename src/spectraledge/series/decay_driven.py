@@ -47,9 +47,13 @@ def decay_driven_windows(
     Source: derived here, from decay-driven windows of overlaps 0.70 to 0.95; nothing is published.
     """
     curves = (gradient_share, overlap, interval_share, rotation, least_null_rotation)
-    lengths = [len(curve) for curve in curves]
-    if len(set(lengths)) != 1:
-        raise ValueError(f"decay_driven_windows: expected curves of one length, got {lengths}")
+    shapes = [np.shape(curve) for curve in curves]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 1:
+        raise ValueError(
+            f"decay_driven_windows: expected curves (T,) of one length, got shapes {shapes}; of a "
+            "Probe, edge_alarm_of takes the right ones"
+        )
+    gradient_share, overlap, interval_share, rotation, least_null_rotation = map(np.asarray, curves)
     return (
         (gradient_share < gradient_below)
         & (overlap > overlap_above)

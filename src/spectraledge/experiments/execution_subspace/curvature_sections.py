@@ -48,7 +48,7 @@ def _grok_line(runs: Sequence[DefectRun]) -> list[Reference]:
 def forms_section(decayed: Groups) -> Section:
     """The published form beside the exact defect, for every operation."""
     figures = [f for operation, runs in decayed.items() if (f := _forms_figure(operation, runs))]
-    columns = ("operation", "published form at step 0", "exact at step 0", "ratio at step 0",
+    columns = ("runs", "published form at step 0", "exact at step 0", "ratio at step 0",
                "ratio after generalisation", "growth over baseline")  # fmt: skip
     rows = [
         (
@@ -78,8 +78,8 @@ def _forms_figure(operation: str, runs: Sequence[DefectRun]) -> Figure | None:
     return curves(
         drawn,
         title=f"Defect, {operation}",
-        caption="With decay, every seed; the dashed lines are the fixed level of the published "
-        "onset rule, its published initial value, and the mean grok_90.",
+        caption="Every seed; the dashed lines are the fixed level of the published onset rule, its "
+        "published initial value, and the mean step at which held-out accuracy reaches 0.9.",
         colours=arm_colours(list(FORMS)),
         axes=Axes(y_label="defect, 1/loss", log_y=True),
         references=[Reference(20, "20", "y"), Reference(2.43, "2.43", "y"), *_grok_line(runs)],

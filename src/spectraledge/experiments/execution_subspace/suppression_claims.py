@@ -149,7 +149,9 @@ def _size(delay: Delays | None, basis: str) -> Verdict:
 
 
 def _published_protocol(cells: Cells, found: Mapping[str, Delays], budget: int) -> Verdict:
-    claim = "On a basis from other batches, as published, it is suppression that delays"
+    claim = (
+        "On a basis from other batches, as published, suppression delays and amplification does not"
+    )
     paper = "+70, +250 to 333, +850 at s = 0.25, 0.5, 0.75"
     amplified = found.get(AMPLIFIED_OTHER)
     between = delays_of(cells, OTHER_BATCHES, budget, AMPLIFIED_OTHER)
@@ -223,7 +225,7 @@ def _not_learning(cells: Cells) -> Verdict:
 
 
 def _suppresses(cells: Cells, found: Mapping[str, Delays], budget: int) -> Verdict:
-    claim = "It is the suppression of the outside that delays"
+    claim = "Suppression of the outside delays, and amplification of the inside alone does not"
     paper = "the flow orthogonal to the subspace is necessary; amplification was not tried"
     primary, amplified = found.get(PRIMARY), found.get(AMPLIFIED)
     between = delays_of(cells, PRIMARY, budget, AMPLIFIED)

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
-from spectraledge.experiments.spectral_edge.edge_class import RULE_WORDS
 from spectraledge.experiments.spectral_edge.edge_runs import edge_groups
 from spectraledge.experiments.spectral_edge.edge_study import EdgeStudy, Groups
 from spectraledge.experiments.spectral_edge.universality_claims import universality_claims
@@ -20,6 +19,7 @@ from spectraledge.experiments.spectral_edge.universality_sections import univers
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import answer_words, scaled_verdicts
 from spectraledge.report import Page, Section, Verdict
+from spectraledge.series import CLASS_RULE
 
 __all__ = ["STUDY", "UniversalityClasses"]
 
@@ -30,7 +30,7 @@ class UniversalityClasses(EdgeStudy):
 
     name: ClassVar[str] = "spectral_edge/universality_classes"
     title: ClassVar[str] = "Does the class of the spectral edge belong to the task?"
-    explained: ClassVar[str] = RULE_WORDS
+    explained: ClassVar[str] = CLASS_RULE
 
     def page(self, known: Known, scale: Scale) -> Page:
         """The page of the shared runs, and what runs of `reencoded_not_lost` say of depth."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, fields
 from math import isnan
 
-from spectraledge.experiments.spectral_edge.edge_class import EdgeNumbers, run_class
+from spectraledge.experiments.spectral_edge.edge_class import run_class
 from spectraledge.experiments.spectral_edge.edge_runs import LOGITS, EdgeGroup, curve_name
 from spectraledge.experiments.spectral_edge.edge_study import Groups, drawn
 from spectraledge.experiments.spectral_edge.gap_balance import (
@@ -17,6 +17,7 @@ from spectraledge.experiments.spectral_edge.gap_balance import (
 )
 from spectraledge.lab.rows import Row
 from spectraledge.report import Section, Table
+from spectraledge.series import EdgeNumbers
 
 __all__ = ["universality_sections"]
 
