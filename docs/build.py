@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import spectraledge
-from spectraledge import block_basis, instruments, linalg, series, updates
+from spectraledge import (
+    block_basis,
+    decay,
+    instruments,
+    lab,
+    linalg,
+    models,
+    series,
+    tasks,
+    training,
+    updates,
+)
 from spectraledge.experiments.base import all_experiments
 from spectraledge.experiments.study import all_studies
 from spectraledge.instruments import Measurement
@@ -31,6 +42,15 @@ def first_line(thing: object) -> str:
         return "One of " + ", ".join(f"`{name}`" for name in get_args(thing)) + "."
     if isinstance(thing, Mapping):
         return "By name: " + ", ".join(f"`{name}`" for name in thing) + "."
+    if isinstance(thing, tuple):
+        return "These: " + ", ".join(f"`{name}`" for name in thing) + "."
+    if isinstance(thing, str):
+        return thing
+    if isinstance(thing, int):
+        return f"`{thing}`"
+    # Other aliases of types would say what Python has to say about their type.
+    if not (inspect.isclass(thing) or callable(thing)) or get_origin(thing) is not None:
+        return f"Alias of a type: `{inspect.formatannotation(thing).replace('|', 'or')}`."
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
@@ -47,16 +67,17 @@ def reference() -> str:
     """Public names, and every output of every instrument."""
     lines = ["# Reference", "", "Docstrings hold formulas, ranges, errors and sources."]
     for title, module in (
-        ("spectraledge", spectraledge), ("spectraledge.linalg", linalg),
-        ("spectraledge.series", series), ("spectraledge.block_basis", block_basis),
-        ("spectraledge.updates", updates), ("spectraledge.instruments", instruments),
+        ("spectraledge", spectraledge), ("spectraledge.decay", decay),
+        ("spectraledge.linalg", linalg), ("spectraledge.series", series),
+        ("spectraledge.tasks", tasks), ("spectraledge.models", models),
+        ("spectraledge.block_basis", block_basis), ("spectraledge.updates", updates),
+        ("spectraledge.training", training), ("spectraledge.lab", lab),
+        ("spectraledge.instruments", instruments),
     ):  # fmt: skip
         lines += ["", f"## `{title}`", "", *listing(module)]
     for name in sorted(instruments.__all__):
         thing = getattr(instruments, name)
-        if not inspect.isclass(thing) or inspect.isabstract(thing):
-            continue
-        if issubclass(thing, Measurement):
+        if inspect.isclass(thing) and issubclass(thing, Measurement) and hasattr(thing, "outputs"):
             lines += ["", f"## Outputs of `{name}`", "", "| output | meaning | unit | axes |"]
             lines += ["|---|---|---|---|"]
             for output, o in thing.outputs.items():

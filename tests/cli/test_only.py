@@ -107,6 +107,9 @@ def test_groundwork_stays_whole_and_what_follows_is_named_once_it_is_known():
             return 1
 
     assert found.stages[1].wanted(Grown()) == [run for run in RUNS if run.seed == 1]
-    typo = only_part(goal, parse_only(["sed=1"]), Ledger())
-    with pytest.raises(ValueError, match="closest: seed"):
-        typo.stages[1].wanted(Grown())
+    # What is nearly a name would train the groundwork first; what is none may be one later on.
+    with pytest.raises(ValueError, match="--only sed=1: no such setting; closest: seed"):
+        only_part(goal, parse_only(["sed=1"]), Ledger())
+    later = only_part(goal, parse_only(["qqq=1"]), Ledger())
+    with pytest.raises(ValueError, match="no run has such a setting"):
+        later.stages[1].wanted(Grown())

@@ -70,8 +70,12 @@ VARIANTS = [kind(**SHORT.get(kind, {})) for kind in KINDS] + [
 VARIANTS += [FourierStructure(modulus=7), FourierStructure(modulus=7, order="discrete_logarithm")]
 VARIANTS += [SpectralEdge(window=3, sketch=64), UpdateDecomposition(sketch=64)]
 VARIANTS += [TrajectoryPCA(sketch=64)]
-# What this task has none of: only one token is read out, so that no two can be told apart.
-ABSENT = {"singular_probe": {"separation"}}
+# What this task has none of: only one token is read out, so that no two can be told apart, and it
+# is no bracket.
+ABSENT = {
+    "singular_probe": {"separation"},
+    "depth_composition": {"published_score", "score"},
+}
 each = pytest.mark.parametrize("instrument", VARIANTS, ids=instrument_key)
 
 

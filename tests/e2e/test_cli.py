@@ -119,6 +119,7 @@ def test_names_of_flags_are_those_of_their_owners():
         (["train", "--scale", "spectral"], 2, "no published strength"),
         (["train", "--model", "encoder"], 2, "fuses; choose --model scale-invariant"),
         (["train", "--model", "encoder", "--mlp", "silu"], 2, "the encoder has none"),
+        (["train", "--device", "cuda:77"], 2, "expected a device of this machine, got 'cuda:77'"),
         (["bench", "--steps", "0"], 2, "expected --steps and --runs >= 1"),
     ],
 )

@@ -185,5 +185,5 @@ def test_errors():
     with pytest.raises(ValueError, match="unknown order of classes for FunctionalResponse 'log'"):
         FunctionalResponse(order="log")
     window = Window(tuple(snapshots(gaussian(2, 12, 12))), LookupProblem(TOKENS))
-    with pytest.raises(ValueError, match=r"unknown module 'final_norm'; known: .*blocks"):
+    with pytest.raises(ValueError, match=r"FunctionalResponse.* .final_norm.; known: .*blocks"):
         FunctionalResponse().measure(window)

@@ -1,9 +1,20 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from spectraledge.instruments import DecayGeometry, Observer, Probe, ScaleInvariance, WeightSpectrum
+from spectraledge.instruments import (
+    DecayGeometry,
+    Instrument,
+    Observer,
+    Output,
+    Probe,
+    ScaleInvariance,
+    WeightSpectrum,
+)
 from spectraledge.snapshots import Layout, Snapshot, flatten_parameters
 
 
@@ -73,3 +84,27 @@ def test_errors():
     probe.step(5)
     with pytest.raises(ValueError, match="expected a step after 5, got 5"):
         probe.step(5)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            torch.zeros(1),
+            r"'size' as float64 \(1 runs, matrix\), got torch.float64 of shape \(1,\)",
+        ),
+        (torch.zeros(2, 3).double(), r"got torch.float64 of shape \(2, 3\)"),
+        (torch.zeros(1, 3), r"got torch.float32 of shape \(1, 3\)"),
+    ],
+)
+def test_what_an_instrument_returns_is_checked(array, message):
+    class Odd(Instrument):
+        name: ClassVar = "odd"
+        outputs: ClassVar = {"size": Output("of something", axes=("matrix",))}
+
+        def measure(self, window):
+            return {"size": array.double() if array.ndim == 1 else array}
+
+    probe = Probe(nn.Linear(2, 2), [dataclass(frozen=True)(Odd)()], every=1)
+    with pytest.raises(ValueError, match=f"odd: expected .*{message}"):
+        probe.step(0)

@@ -55,8 +55,9 @@ def one_of(*known: str) -> PrimitiveConstructorSpec[str]:
         (name,) = words
         if name in known:
             return name
-        closest = get_close_matches(name, known, 1, cutoff=0.0)[0]
-        raise ValueError(f"unknown name {name!r}; known: {', '.join(known)}; closest: {closest!r}")
+        near = get_close_matches(name, known, 1, cutoff=0.5)
+        closest = f"; closest: {near[0]!r}" if near else ""
+        raise ValueError(f"unknown name {name!r}; known: {', '.join(known)}{closest}")
 
     return PrimitiveConstructorSpec(
         nargs=1,

@@ -217,6 +217,10 @@ class Sweep(Command):
             )
         if self._kind != "ray":
             refuse(["--address"], [self.address is not None], "belongs to --executor ray")
+        if self._kind != "ray" and not self.only_status:
+            from spectraledge.training.execution import check_device
+
+            check_device(self.device)
         if self.only_status:
             why = "trains; leave out either it or --only-status"
             refuse(["--retry-failed"], [self.retry_failed], why)

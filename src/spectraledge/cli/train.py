@@ -65,7 +65,9 @@ class Train(Command):
         from spectraledge.cli.console import make_console
         from spectraledge.cli.training_display import training_display
         from spectraledge.lab import run
+        from spectraledge.training.execution import check_device
 
+        check_device(self.device)
         specs, plan, console = self.specs(), self.plan(), make_console()
         pending = [spec for spec in specs if not plan.folder(spec).is_done()]
         _announce(console, specs, pending, plan)

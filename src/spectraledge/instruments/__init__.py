@@ -16,6 +16,7 @@ from spectraledge.instruments.curvature import Curvature
 from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
 from spectraledge.instruments.depth_composition import DepthComposition
+from spectraledge.instruments.edge_alarm import EdgeAlarm, edge_alarm_of
 from spectraledge.instruments.edge_noise import EdgeNoise
 from spectraledge.instruments.fourier_structure import FourierStructure
 from spectraledge.instruments.functional_coordinate import FunctionalCoordinate
@@ -28,6 +29,7 @@ from spectraledge.instruments.logit_response import LogitResponse, component_eff
 from spectraledge.instruments.module_alignment import curvature_alignment_of
 from spectraledge.instruments.module_commutators import DefectReading, commutator_defect_of
 from spectraledge.instruments.module_curvature import curvature_of
+from spectraledge.instruments.module_problem import ModuleProblem
 from spectraledge.instruments.module_projection import subspace_projection_of
 from spectraledge.instruments.observer import Observer
 from spectraledge.instruments.parameter_norm import ParameterNorm
@@ -70,6 +72,7 @@ __all__ = [
     "DefectReading",
     "DepthComposition",
     "Differentiable",
+    "EdgeAlarm",
     "EdgeNoise",
     "FourierStructure",
     "FunctionalCoordinate",
@@ -81,6 +84,7 @@ __all__ = [
     "Instrument",
     "LogitResponse",
     "Measurement",
+    "ModuleProblem",
     "Observer",
     "Output",
     "ParameterNorm",
@@ -108,6 +112,7 @@ __all__ = [
     "curvature_alignment_of",
     "curvature_of",
     "directional_curvature",
+    "edge_alarm_of",
     "instrument_key",
     "perturbation_curve",
     "probe_scores",

@@ -120,9 +120,9 @@ class Measurement(ABC):
     needs_problem: ClassVar[bool] = False
     outputs: ClassVar[Mapping[str, Output]]
 
-    @abstractmethod
     def labels(self, window: Window) -> Mapping[str, Sequence[str]]:
-        """Names of the entries along each labelled axis, e.g. matrix names."""
+        """Names of the entries along each labelled axis, e.g. matrix names; none by default."""
+        return {}
 
 
 class Instrument(Measurement):

@@ -19,7 +19,7 @@ from spectraledge.instruments.labelled_tokens import (
     run_representations,
 )
 from spectraledge.instruments.probe_fits import probe_scores
-from spectraledge.instruments.representations import block_names
+from spectraledge.instruments.representations import probed_modules
 from spectraledge.linalg.ridge import r_squared, ridge_predictions
 
 __all__ = ["DepthComposition", "class_geometry", "composition_scores"]
@@ -104,6 +104,9 @@ def class_geometry(features: Float64[Tensor, "n d"], labels: Tensor) -> tuple[fl
 class DepthComposition(Instrument):
     """Tests of where depth comes from, and the geometry of its classes, in one module.
 
+    The tests ask about brackets, where token 0 opens and 1 closes, and are NaN if another token has
+    a label; the geometry is that of the classes of any label whose order means something.
+
     Args:
         module: Module to look at; None for the last block.
         rows: Held-out rows, >= 1; 500 are published.
@@ -144,7 +147,8 @@ class DepthComposition(Instrument):
     def measure(self, window: Window) -> dict[str, Tensor]:
         """All numbers of the newest snapshot."""
         problem, now = inspected(self.name, window), window.now
-        module = self.module or block_names(now.layout)[-1]
+        named = () if self.module is None else (self.module,)
+        module = probed_modules("DepthComposition", named, now.layout)[-1]
         found = []
         for theta, rows in zip(now.parameters, held_out_runs(problem, self.rows, self.padding)):
             representation = run_representations(problem, now.layout, theta, rows.tokens, [module])
@@ -163,13 +167,19 @@ def _numbers(tokens: LabelledTokens, length: int) -> dict[str, object]:
         (guess,) = ridge_predictions(features, depth, features, [PENALTY])
         fitted = r_squared(depth, guess).item()
     return {
-        "published_score": composition_scores(tokens, length, "published"),
-        "score": composition_scores(tokens.novel(), length, "scale_free"),
+        "published_score": _composition(tokens, length, "published"),
+        "score": _composition(tokens.novel(), length, "scale_free"),
         "class_score": fitted,
         "class_share": share,
         "class_distance": distance,
         "relative_distance": relative,
     }
+
+
+def _composition(tokens: LabelledTokens, length: int, protocol: str) -> list[float]:
+    if bool((tokens.tokens > 1).any()):
+        return [nan] * len(READINGS)
+    return composition_scores(tokens, length, protocol)
 
 
 def _running_count(tokens: LabelledTokens, sign: Tensor) -> Tensor:

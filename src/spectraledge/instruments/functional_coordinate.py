@@ -25,7 +25,7 @@ from spectraledge.instruments.labelled_tokens import (
     inspected,
     run_representations,
 )
-from spectraledge.instruments.representations import block_names
+from spectraledge.instruments.representations import probed_modules
 from spectraledge.linalg import frequencies_for_share, frequency_energy
 from spectraledge.linalg.names import check_name
 from spectraledge.linalg.output_coordinates import METHODS, output_coordinates
@@ -196,7 +196,7 @@ class FunctionalCoordinate(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the modules, and numbers of the coordinates."""
-        modules = self.modules or block_names(window.now.layout)
+        modules = probed_modules("FunctionalCoordinate", self.modules, window.now.layout)
         return {"module": modules, "coordinate": tuple(f"c{k + 1}" for k in range(self.count))}
 
     def measure(self, window: Window) -> dict[str, Tensor]:

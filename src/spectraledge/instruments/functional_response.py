@@ -32,6 +32,7 @@ from spectraledge.instruments.parameter_subset import (
     chosen_columns,
 )
 from spectraledge.instruments.probe_fits import probe_scores, targets_of
+from spectraledge.instruments.representations import INPUT
 from spectraledge.instruments.update_window import UpdateWindow
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
@@ -225,16 +226,20 @@ class FunctionalResponse(Instrument):
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Responses of the newest snapshot."""
         problem, now = inspected(self.name, window), window.now
+        # Without a name the published one is looked for, which few models have.
+        names = tuple(name for name, _ in problem.skeleton.named_modules() if name)
+        if own := self.module.removesuffix(INPUT):
+            check_name("module of FunctionalResponse(module=...)", own, names)
         columns = chosen_columns(now.layout, self.kinds)
         every = self._directions(window, columns)
         rows = held_out_runs(problem, self.rows, self.padding)
         runs = []
-        for theta, own, directions in zip(now.parameters.double(), rows, every):
+        for theta, labelled, directions in zip(now.parameters.double(), rows, every):
             whole = theta.new_zeros(len(directions), now.layout.size)
             whole[:, columns] = directions
             size = self.step * theta[columns].norm().item()
             changes = displaced_representations(
-                problem, now.layout, theta, whole, size, own, self.module
+                problem, now.layout, theta, whole, size, labelled, self.module
             )
             runs.append([self._measures(change) for change in changes])
         return {

@@ -16,7 +16,7 @@ from spectraledge.instruments.labelled_tokens import (
     numbers_by_module,
 )
 from spectraledge.instruments.probe_fits import PROTOCOLS, probe_scores, targets_of
-from spectraledge.instruments.representations import block_names
+from spectraledge.instruments.representations import probed_modules
 
 __all__ = ["InputProbe", "input_scores"]
 
@@ -91,7 +91,7 @@ class InputProbe(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the modules."""
-        return {"module": self.modules or block_names(window.now.layout)}
+        return {"module": probed_modules("InputProbe", self.modules, window.now.layout)}
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Scores of the newest snapshot."""

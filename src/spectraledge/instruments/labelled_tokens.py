@@ -59,8 +59,8 @@ def inspected(owner: str, window: Window) -> Inspectable:
     if not isinstance(problem, Inspectable):
         raise ValueError(
             f"{owner} looks inside the model: expected a problem with skeleton, held_out and "
-            f"occurs_in_training, got {type(problem).__name__}; or call representations_of on "
-            "your model and this file's functions on what it returns"
+            f"occurs_in_training, got {type(problem).__name__}; of any module take "
+            "ModuleProblem(model, train=..., held_out=...)"
         )
     return problem
 

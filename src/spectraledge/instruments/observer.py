@@ -31,6 +31,7 @@ class Observer:
 
     Raises:
         ValueError: If two instruments have the same key, or one needs a problem and there is none.
+        TypeError: For what is no instrument, such as a class of them.
     """
 
     def __init__(
@@ -39,6 +40,10 @@ class Observer:
         problem: Differentiable | None = None,
     ) -> None:
         pairs = [i if isinstance(i, tuple) else (i, _always) for i in instruments]
+        for instrument, _ in pairs:
+            if not isinstance(instrument, Instrument):
+                kind = getattr(instrument, "__name__", type(instrument).__name__)
+                raise TypeError(f"expected instruments, got {kind}; make one, e.g. {kind}()")
         self.instruments = {instrument_key(i): (i, cadence) for i, cadence in pairs}
         if len(self.instruments) != len(pairs):
             raise ValueError(
@@ -142,7 +147,7 @@ class Observer:
 
         Raises:
             ValueError: If the step does not grow, or an instrument does not return exactly the
-                outputs that it declares.
+                outputs that it declares, in float64 with a run axis and the declared ones.
         """
         if self._recent and snapshot.step <= self._recent[-1].step:
             raise ValueError(
@@ -155,7 +160,7 @@ class Observer:
         for key, (instrument, cadence) in self.instruments.items():
             if cadence(snapshot.step):
                 window = self._window_of(key, shared)
-                readings[key] = _checked(instrument, instrument.measure(window))
+                readings[key] = _checked(instrument, instrument.measure(window), snapshot.runs)
         return readings
 
 
@@ -176,10 +181,19 @@ def _tensors(held: Any) -> Iterator[Tensor]:
             yield from _tensors(one)
 
 
-def _checked(instrument: Instrument, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+def _checked(instrument: Instrument, arrays: dict[str, Tensor], runs: int) -> dict[str, Tensor]:
     if set(arrays) != set(instrument.outputs):
         raise ValueError(
             f"{instrument.name}: expected the outputs {sorted(instrument.outputs)}, "
             f"got {sorted(arrays)}"
         )
+    for name, array in arrays.items():
+        axes = instrument.outputs[name].axes
+        shaped = array.ndim == 1 + len(axes) and len(array) == runs
+        if not shaped or array.dtype != torch.float64:
+            expected = ", ".join((f"{runs} runs", *axes))
+            raise ValueError(
+                f"{instrument.name}: expected {name!r} as float64 ({expected}), got {array.dtype} "
+                f"of shape {tuple(array.shape)}"
+            )
     return arrays

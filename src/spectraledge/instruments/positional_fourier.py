@@ -15,7 +15,7 @@ from spectraledge.instruments.labelled_tokens import (
     Rows,
     numbers_by_module,
 )
-from spectraledge.instruments.representations import block_names
+from spectraledge.instruments.representations import probed_modules
 from spectraledge.tasks import UNLABELLED
 
 __all__ = ["PositionalFourier", "counted_positions"]
@@ -57,7 +57,7 @@ class PositionalFourier(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the modules."""
-        return {"module": self.modules or block_names(window.now.layout)}
+        return {"module": probed_modules("PositionalFourier", self.modules, window.now.layout)}
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Shares of the newest snapshot."""

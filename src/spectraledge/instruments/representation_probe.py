@@ -20,7 +20,7 @@ from spectraledge.instruments.labelled_tokens import (
     run_representations,
 )
 from spectraledge.instruments.probe_fits import READERS, ProbeScore, probe_scores, targets_of
-from spectraledge.instruments.representations import block_names
+from spectraledge.instruments.representations import probed_modules
 from spectraledge.linalg.names import check_name
 from spectraledge.linalg.ridge import r_squared
 from spectraledge.snapshots import Layout
@@ -174,7 +174,7 @@ class RepresentationProbe(Instrument):
         return arrays | {"untrained": window.memory["untrained"].where(alive, nan)}
 
     def _modules(self, layout: Layout) -> tuple[str, ...]:
-        return self.modules or block_names(layout)
+        return probed_modules("RepresentationProbe", self.modules, layout)
 
     def _run(
         self, problem: Inspectable, layout: Layout, theta: Tensor, rows: Rows
@@ -202,11 +202,11 @@ class RepresentationProbe(Instrument):
     def _untrained(self, problem: Inspectable, layout: Layout, rows: list[Rows]) -> Tensor:
         """Scores before training, first split only; NaN if the problem does not say."""
         modules = self._modules(layout)
-        initial = getattr(problem, "initial_parameters", None)
+        initial = getattr(problem, "initial_parameters", lambda: None)()
         if initial is None:
             return torch.full((len(rows), len(modules), len(self.readers)), nan).double()
         scores = []
-        for theta, own in zip(initial(), rows):
+        for theta, own in zip(initial, rows):
             found = run_representations(problem, layout, theta, own.tokens, modules)
             tokens = [own.labelled(found[name]).novel() for name in modules]
             scores.append([[self._first(layer, r) for r in self.readers] for layer in tokens])

@@ -17,7 +17,13 @@ from torch.overrides import TorchFunctionMode
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
 
-__all__ = ["AttentionPattern", "attention_of", "block_names", "representations_of"]
+__all__ = [
+    "AttentionPattern",
+    "attention_of",
+    "block_names",
+    "probed_modules",
+    "representations_of",
+]
 
 INPUT = ":input"
 BLOCK = re.compile(r"(?:[^.0-9][^.]*\.)*[0-9]+(?=\.)")
@@ -61,7 +67,8 @@ def representations_of(
     try:
         for name in modules:
             own = name.removesuffix(INPUT)
-            check_name("module", own, tuple(known))
+            if own:
+                check_name("module", own, tuple(filter(None, known)))
             # The model itself may run by another method, which calls no hook of it.
             if name:
                 hooks.append(_hooked(known[own], name, found))
@@ -136,6 +143,31 @@ def block_names(layout: Layout) -> tuple[str, ...]:
     """
     found = (BLOCK.match(name) for name in layout.names)
     return tuple(dict.fromkeys(match[0] for match in found if match))
+
+
+def probed_modules(owner: str, named: Sequence[str], layout: Layout) -> tuple[str, ...]:
+    """The modules that an instrument looks at: those that it names, else every block.
+
+    Args:
+        owner: The instrument, for the message.
+        named: Names, or none.
+        layout: Names of a model's parameters.
+
+    Returns:
+        At least one name.
+
+    Raises:
+        ValueError: If none is named and the model has no `block_names`.
+    """
+    found = tuple(named) or block_names(layout)
+    if not found:
+        holders = dict.fromkeys(name.rpartition(".")[0] for name in layout.names)
+        raise ValueError(
+            f"{owner}: expected modules by name, since the model has no numbered blocks such as "
+            f"'blocks.0'; pass names of model.named_modules(), of which {', '.join(holders)} "
+            "hold parameters"
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,7 +126,8 @@ class _Unprepared:
     def __init__(self, problem: Differentiable, rows: HeldOutRows) -> None:
         self.problem, self.tokens = problem, rows.tokens
         count = rows.labels[0].numel()
-        self.equal = torch.arange(count).view(rows.labels[0].shape).expand_as(rows.labels)
+        each = torch.arange(count, device=rows.labels.device)
+        self.equal = each.view(rows.labels[0].shape).expand_as(rows.labels)
 
     def __call__(self, thetas: Tensor) -> Tensor:
         return torch.stack([self._run(*own) for own in zip(thetas, self.tokens)])

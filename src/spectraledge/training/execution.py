@@ -18,7 +18,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-__all__ = ["Execution", "compiled", "compiled_operations"]
+__all__ = ["Execution", "check_device", "compiled", "compiled_operations"]
 
 # Ctrl-C while a library is linked leaves an empty file, which torch's cache would keep for good.
 TORN_LIBRARY = re.compile(r"(\S+\.so): (?:file too short|invalid ELF header|cannot read file data)")
@@ -51,6 +51,27 @@ class Execution:
         """Set the thread count of this process, and let it keep the memory it frees."""
         torch.set_num_threads(self.threads)
         _keep_freed_memory()
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have, before a run is made that fails on it.
+
+    Args:
+        device: Name of a torch device.
+
+    Raises:
+        ValueError: If torch cannot use it here.
+
+    Example:
+        >>> check_device("cpu")
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"expected a device of this machine, got {device!r} ({reason}); use cpu"
+        ) from error
 
 
 @functools.cache
