@@ -108,3 +108,10 @@ def test_what_an_instrument_returns_is_checked(array, message):
     probe = Probe(nn.Linear(2, 2), [dataclass(frozen=True)(Odd)()], every=1)
     with pytest.raises(ValueError, match=f"odd: expected .*{message}"):
         probe.step(0)
+
+
+def test_a_class_is_no_instrument():
+    observer = Observer.__new__(Observer)
+    # Without the check of types of the tests, which would refuse it before.
+    with pytest.raises(TypeError, match=r"got a class; make one: WeightSpectrum\(\)"):
+        Observer.__init__.__wrapped__(observer, [WeightSpectrum])

@@ -10,11 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import wraps
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from spectraledge.instruments.field_types import check_field_types
 from spectraledge.snapshots import Layout, Snapshot
 
 __all__ = [
@@ -119,6 +121,21 @@ class Measurement(ABC):
     name: ClassVar[str]
     needs_problem: ClassVar[bool] = False
     outputs: ClassVar[Mapping[str, Output]]
+
+    def __init_subclass__(cls) -> None:
+        check = cls.__dict__.get("__post_init__")
+        if check is not None:
+
+            @wraps(check)
+            def checked(self: Measurement) -> None:
+                check_field_types(self)
+                check(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Check the types of the arguments; what an instrument checks itself comes after."""
+        check_field_types(self)
 
     def labels(self, window: Window) -> Mapping[str, Sequence[str]]:
         """Names of the entries along each labelled axis, e.g. matrix names; none by default."""

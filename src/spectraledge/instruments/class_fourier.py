@@ -7,8 +7,16 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from spectraledge.linalg import discrete_logarithm_order
+from spectraledge.linalg.names import check_name
 
-__all__ = ["ORDERS", "class_fourier", "class_means", "class_order", "positional_power"]
+__all__ = [
+    "ORDERS",
+    "check_order",
+    "class_fourier",
+    "class_means",
+    "class_order",
+    "positional_power",
+]
 
 ORDERS = ("natural", "discrete_logarithm")
 Values = Float64[Tensor, "*k n"]
@@ -36,6 +44,25 @@ def class_order(
         raise ValueError("discrete_logarithm: expected a prime modulus, got None; pass modulus=p")
     powers = discrete_logarithm_order(modulus)
     return powers[torch.isin(powers, labels)]
+
+
+def check_order(owner: str, order: str, modulus: int | None) -> None:
+    """Refuse an order of classes that `class_order` cannot make.
+
+    Args:
+        owner: Name of the instrument.
+        order: Of the classes.
+        modulus: For that of discrete logarithms.
+
+    Raises:
+        ValueError: For an unknown order, or a modulus that is missing or no prime.
+    """
+    check_name(f"order of classes for {owner}", order, ORDERS)
+    if order == "natural":
+        return
+    if modulus is None:
+        raise ValueError(f"{owner}: expected modulus=p for order {order!r}")
+    discrete_logarithm_order(modulus)
 
 
 def class_means(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.class_fourier import (
-    ORDERS,
+    check_order,
     class_fourier,
     class_means,
     class_order,
@@ -185,14 +185,12 @@ class FunctionalCoordinate(Instrument):
 
     def __post_init__(self) -> None:
         check_name("method for FunctionalCoordinate", self.method, METHODS)
-        check_name("order of classes for FunctionalCoordinate", self.order, ORDERS)
         if self.count < 1 or self.rows < 1 or self.shuffles < 1:
             raise ValueError(
                 "FunctionalCoordinate: expected count, rows and shuffles >= 1, got "
                 f"{self.count}, {self.rows} and {self.shuffles}"
             )
-        if self.order != "natural" and self.modulus is None:
-            raise ValueError(f"FunctionalCoordinate: expected modulus=p for order {self.order!r}")
+        check_order("FunctionalCoordinate", self.order, self.modulus)
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the modules, and numbers of the coordinates."""

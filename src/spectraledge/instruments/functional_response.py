@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.class_fourier import (
-    ORDERS,
+    check_order,
     class_fourier,
     class_means,
     class_order,
@@ -198,7 +198,6 @@ class FunctionalResponse(Instrument):
         check_subset("FunctionalResponse", self.kinds)
         if self.blocks:
             check_subset("FunctionalResponse", self.blocks)
-        check_name("order of classes for FunctionalResponse", self.order, ORDERS)
         if not 1 <= self.count <= self.window:
             raise ValueError(
                 f"FunctionalResponse: expected 1 <= count <= window, got {self.count} directions "
@@ -209,8 +208,7 @@ class FunctionalResponse(Instrument):
                 "FunctionalResponse: expected step > 0, rows >= 1 and seeds >= 1, got "
                 f"{self.step}, {self.rows} and {self.seeds}"
             )
-        if self.order != "natural" and self.modulus is None:
-            raise ValueError(f"FunctionalResponse: expected modulus=p for order {self.order!r}")
+        check_order("FunctionalResponse", self.order, self.modulus)
 
     @property
     def history(self) -> int:  # type: ignore[override]

@@ -40,10 +40,10 @@ class Observer:
         problem: Differentiable | None = None,
     ) -> None:
         pairs = [i if isinstance(i, tuple) else (i, _always) for i in instruments]
-        for instrument, _ in pairs:
-            if not isinstance(instrument, Instrument):
-                kind = getattr(instrument, "__name__", type(instrument).__name__)
-                raise TypeError(f"expected instruments, got {kind}; make one, e.g. {kind}()")
+        given: list[Any] = [instrument for instrument, _ in pairs]
+        for one in given:
+            if isinstance(one, type):
+                raise TypeError(f"expected instruments, got a class; make one: {one.__name__}()")
         self.instruments = {instrument_key(i): (i, cadence) for i, cadence in pairs}
         if len(self.instruments) != len(pairs):
             raise ValueError(
