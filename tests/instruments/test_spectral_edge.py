@@ -138,7 +138,9 @@ def test_a_sketched_edge_is_the_edge_of_sketches():
     layout = Layout(("blocks.0.attn.query.weight",), ((8, 8),))
     observer = Observer([EDGE])
     (key,) = observer.instruments
-    told = {"sketch_error", "gap23_sketch_error", "published_threshold_ratio"}
+    told = {
+        "sketch_error", "gap23_sketch_error", "published_threshold_ratio", "marchenko_pastur_ratio"
+    }  # fmt: skip
     for t, point in enumerate(sketched_points(points, 64)):
         expected = observer.observe(Snapshot(100 * t, layout, point))[key]
         for name in expected.keys() - told:

@@ -71,6 +71,19 @@ def test_the_published_threshold_says_the_same_of_noise_and_signal(signal):
     assert ratio == pytest.approx((size / (count - 1)) ** 0.25, rel=0.05)
 
 
+def test_the_edge_of_noise_is_one_and_signal_is_beyond():
+    size, count = 20_000, 6
+    X = updates(count, size, runs=1)[0]
+    # All σ of noise are √p up to √(w/p) = 1.7 %.
+    assert update_spectrum(X @ X.T).marchenko_pastur_ratio(size) == pytest.approx(1.0, abs=0.04)
+    X[:, 0] += 2 * math.sqrt(size)
+    # One direction of length 2√(w p) beside noise of length √p: √(1 + 4 w).
+    expected = math.sqrt(1 + 4 * count)
+    found = update_spectrum(X @ X.T).marchenko_pastur_ratio(size)
+    assert found == pytest.approx(expected, rel=0.04)
+    assert math.isnan(update_spectrum(torch.ones(1, 1).double()).marchenko_pastur_ratio(9))
+
+
 def test_cosines_are_those_of_explicit_directions():
     X = updates(6, 30, runs=1)[0]
     found = direction_cosines(X @ X.T, 5)

@@ -89,6 +89,7 @@ class SpectralEdge(Instrument):
         "drift": Output("norm of the mean displacement", "weight"),
         "excess_over_orthogonal": Output("σ₁ over that of orthogonal displacements"),
         "published_threshold_ratio": Output("σ_w over the published noise level, vacuous"),
+        "marchenko_pastur_ratio": Output("σ₁ over the largest of noise of the smaller σ's level"),
         "rotation": Output("angle of a direction to the last one", "°", ("component",), each=True),
         "stability": Output(
             "|cos| of a direction in both halves of the window", "1", ("component",), each=True
@@ -177,6 +178,7 @@ class SpectralEdge(Instrument):
             "drift": found.drift,
             "excess_over_orthogonal": found.excess_over_orthogonal,
             "published_threshold_ratio": found.published_threshold_ratio(parameters),
+            "marchenko_pastur_ratio": found.marchenko_pastur_ratio(parameters),
         }
 
 

@@ -140,8 +140,32 @@ class UpdateSpectrum:
         Source: the test called BBP in the code of arXiv:2604.07380.
         """
         count = self.values.shape[-1]
-        noise = self.values[..., (count + 1) // 2 :].square().mean(-1) / parameters
-        return self.values[..., -1] / (noise.sqrt() * (parameters * (count - 1)) ** 0.25)
+        return self.values[..., -1] / (self._noise(parameters) * (parameters * (count - 1)) ** 0.25)
+
+    def marchenko_pastur_ratio(self, parameters: int) -> Number:
+        """``σ₁ / (ν (√p + √w))``, over the largest that w updates of noise of one level have.
+
+        ν is that of `published_threshold_ratio`, from the smaller σ of the same window. With many
+        more parameters than updates all σ of noise are the same up to ``√(w/p)``, and the edge says
+        no more than the ratio of σ₁ to the smaller ones: 1 for noise, but also for equally long
+        updates that are orthogonal for any other reason. See `sign_flip_values` for a null from
+        the updates themselves.
+
+        Args:
+            parameters: Their number p.
+
+        Returns:
+            The ratio; NaN for one update.
+
+        Source: Marchenko and Pastur (1967), the edge of their law.
+        """
+        edge = parameters**0.5 + self.values.shape[-1] ** 0.5
+        return self.values[..., 0] / (self._noise(parameters) * edge)
+
+    def _noise(self, parameters: int) -> Tensor:
+        """ν, the published level of noise of an entry."""
+        count = self.values.shape[-1]
+        return (self.values[..., (count + 1) // 2 :].square().mean(-1) / parameters).sqrt()
 
     def _at_gap(self, weighted: bool) -> Tensor:
         ratios = self._ratios()
