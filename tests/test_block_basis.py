@@ -6,6 +6,7 @@ import torch
 from spectraledge.block_basis import (
     BasisBlock,
     BlockBasis,
+    displacement_basis,
     gradient_basis,
     random_basis,
     singular_basis,
@@ -38,6 +39,7 @@ BASES = {
     "singular": singular_basis(gaussian(RUNS, P), LAYOUT, ATTENTION, 3),
     "every matrix": singular_basis(gaussian(RUNS, P), LAYOUT, (), 2),
     "gradient": gradient_basis(gaussian(RUNS, P, seed=1), LAYOUT, ATTENTION, 3),
+    "displacement": displacement_basis(*walk(2), LAYOUT, ATTENTION, 3),
     "trajectory": trajectory_basis(walk(6), LAYOUT, ATTENTION, 2),
     "random blocks": random_basis(LAYOUT, ATTENTION, 2, seeds=(0, 1, 2)),
     "random": random_basis(LAYOUT, None, 5, seeds=(0, 1, 2)),

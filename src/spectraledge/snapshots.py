@@ -159,5 +159,19 @@ class Snapshot:
 
 
 def flatten_parameters(model: nn.Module) -> Float[Tensor, " P"]:
-    """All parameters of a module as one vector, in `Layout.of` order (a detached copy)."""
+    """All parameters of a module as one vector, in `Layout.of` order (a detached copy).
+
+    Args:
+        model: The module.
+
+    Returns:
+        ``(P,)``.
+
+    Raises:
+        ValueError: For a module without parameters.
+    """
+    if next(model.parameters(), None) is None:
+        raise ValueError(
+            f"expected a module with parameters, got {type(model).__name__} without any"
+        )
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])

@@ -7,16 +7,18 @@ storage is turned round.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from spectraledge.matrices import ParameterRole, parameter_roles
+from spectraledge.linalg.names import check_name
+from spectraledge.matrices import ParameterKind, ParameterRole, parameter_roles
 from spectraledge.snapshots import Layout
 
-__all__ = ["WeightMatrix", "weight_matrices"]
+__all__ = ["WeightMatrix", "check_kinds", "weight_matrices"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,23 @@ def weight_matrices(layout: Layout, kinds: tuple[str, ...] = ()) -> dict[str, We
         known = {n: m.kind for n, m in found.items()}
         raise ValueError(f"no weight matrix of kind {kinds}; this model has {known}")
     return kept
+
+
+def check_kinds(owner: str, kinds: Sequence[str]) -> None:
+    """Raise unless every kind is a known kind of parameter.
+
+    Args:
+        owner: Who asks, for the message.
+        kinds: Kinds of matrices, e.g. ``("query", "key")``.
+
+    Raises:
+        ValueError: For an unknown kind; the message lists the known ones and the closest.
+        TypeError: For a single string, which would be read letter by letter.
+    """
+    if isinstance(kinds, str):
+        raise TypeError(f"{owner}: expected a tuple of kinds, got {kinds!r}; write ({kinds!r},)")
+    for kind in kinds:
+        check_name(f"kind of matrix for {owner}", kind, get_args(ParameterKind))
 
 
 def _pieces(name: str, role: ParameterRole, tensors: Mapping[str, Tensor]) -> list[WeightMatrix]:

@@ -170,6 +170,34 @@ def test_the_function_agrees_with_the_instrument(problem):
     assert theirs.relative_defect == pytest.approx(ours["relative_defect"].item(), rel=1e-4)
     assert theirs.attention_fraction == pytest.approx(ours["attention_fraction"].item(), rel=1e-4)
     assert theirs.coverage == 0.75
+    # Floors are of one draw each, and second derivatives of the two are rounded differently.
+    assert 0.25 < theirs.defect_floor / ours["defect_floor"].item() < 4
+    assert theirs.bracket_cosine == pytest.approx(ours["bracket_cosine"].item(), rel=1e-3)
+    quartiles = [ours[f"defect_quartile_{n}"].item() for n in (1, 3)]
+    assert theirs.quartiles == pytest.approx(quartiles, rel=1e-4)
+    norms = torch.stack([ours["pair_first_norm"], ours["pair_second_norm"]], 1).tolist()
+    assert [x for pair in theirs.pair_gradient_norms for x in pair] == pytest.approx(
+        [x for pair in norms for x in pair], rel=1e-4
+    )
+
+
+def test_a_reading_has_its_numbers_in_one_unit_each():
+    model, batches = regression(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), count=4)
+    found = commutator_defect_of(model, mean_square, batches)
+    assert len(found.pair_defects) == len(found.pair_gradient_norms) == 6
+    for defect, size, (a, b) in zip(
+        found.pair_defects, found.pair_bracket_norms, found.pair_gradient_norms
+    ):
+        assert defect == pytest.approx(size / (a * b))
+    ordered = sorted(found.pair_defects)
+    # Ranks 0 to 5: the ninth decile lies half-way between the last two.
+    assert found.percentile_90 == pytest.approx((ordered[4] + ordered[5]) / 2)
+    assert found.interval[0] <= found.quartiles[0] <= found.defect <= found.quartiles[1]
+    # Medians of few pairs, so up to the scatter between them.
+    assert found.defect_floor == pytest.approx(
+        found.rounding_floor / found.gradient_norm**2, rel=0.5
+    )
+    assert -1 <= found.bracket_cosine <= 1
 
 
 class Attention(nn.Module):

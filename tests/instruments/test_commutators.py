@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 
 from cases import EAGER, tiny
 from spectraledge.instruments.batch_pairs import batch_pairs
 from spectraledge.instruments.commutators import METHODS, commutators
+from spectraledge.instruments.loss_closure import LossClosure
 from spectraledge.models import PreNormEncoderSpec
+from spectraledge.snapshots import flatten_parameters
 from spectraledge.tasks import ModularArithmetic
 from spectraledge.training import Problem
 
@@ -185,6 +188,24 @@ def test_the_floor_is_what_rounding_does(encoder, method, monkeypatch):
     assert ratio.max() < 4, ratio
 
 
+@pytest.mark.parametrize("examples", [8, 64, 512])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_floor_of_a_linear_model_is_what_rounding_does(examples, dtype):
+    """A batch and its permutation commute, and moving parameters leaves their Hessian alone."""
+    found = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        model = nn.Linear(20, 1).to(dtype)
+        x, y = torch.randn(examples, 20, dtype=dtype), torch.randn(examples, 1, dtype=dtype)
+        order = torch.randperm(examples)
+        loss = LossClosure(model, lambda m, b: (m(b[0]) - b[1]).square().mean(), "test")
+        batches = [((x, y), None), ((x[order], y[order]), None)]
+        found += commutators(loss, flatten_parameters(model)[None], batches, batch_pairs(1))
+    ratios = torch.stack([pair.bracket.norm(dim=1) / pair.floor for pair in found])
+    # Right within a factor of four either way, as above.
+    assert 0.25 < ratios.median() < 4
+
+
 def test_differences_approach_the_exact_bracket(encoder, monkeypatch):
     problem, theta, batches = encoder
     in_float64(problem, monkeypatch)
@@ -236,8 +257,9 @@ def test_published_values_at_the_first_step():
 def test_errors():
     with pytest.raises(ValueError, match="did you mean 'exact'"):
         bracket(method="exat")
-    with pytest.raises(ValueError, match="eta > 0, got 0"):
-        bracket(eta=0.0)
+    for eta in (0.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"finite eta > 0, got {eta}"):
+            bracket(eta=eta)
     with pytest.raises(ValueError, match="pairs >= 1 and pieces 1 or 2, got 0 and 1"):
         batch_pairs(0)
     with pytest.raises(ValueError, match="got 4 and 3"):

@@ -106,6 +106,19 @@ def test_any_module_agrees_with_its_dense_hessian():
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_residuals_of_a_module_include_the_rounding_of_its_type(dtype):
+    """A linear model has one Hessian, and 21 iterations its whole spectrum."""
+    torch.manual_seed(0)
+    model = nn.Linear(20, 1).to(dtype)
+    batch = gaussian(64, 20).to(dtype), gaussian(64, 1, seed=1).to(dtype)
+    found = curvature_of(model, nn.functional.mse_loss, batch, eigenvalues=3)
+    wide = torch.cat([batch[0].double(), torch.ones(64, 1)], 1)
+    expected = torch.linalg.eigvalsh(2 * wide.mT @ wide / 64).flip(0)
+    for value, residual, true in zip(found["largest"], found["largest_residual"], expected):
+        assert abs(value - true.item()) <= residual < 10 * torch.finfo(dtype).eps * expected[0]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -37,11 +37,12 @@ def test_a_trajectory_along_a_line_has_one_direction_a_matrix():
     assert again["share"] == pytest.approx(found["share"], rel=1e-9)
 
 
-def test_it_measures_what_the_live_instrument_does():
+@pytest.mark.parametrize("basis", ["trajectory", "displacement"])
+def test_it_measures_what_the_live_instrument_does(basis):
     spec = tiny(steps=4, record_every=2)
     problem = Problem([spec], EAGER)
     snapshots = list(Trainer(problem).snapshots())
-    instrument = SubspaceProjection(basis="trajectory", components=1, sweep=(1, 2), pairs=3)
+    instrument = SubspaceProjection(basis=basis, components=1, sweep=(1, 2), pairs=3)
     expected = instrument.measure(Window(tuple(snapshots), problem))
     now = snapshots[-1]
     task = spec.task
@@ -77,6 +78,10 @@ def test_errors_say_what_to_do():
     chosen = SubspaceProjection(basis="trajectory", kinds=())
     with pytest.raises(ValueError, match="two checkpoints at least, got 0; pass checkpoints="):
         subspace_projection_of(model, loss, batches, chosen)
+    with pytest.raises(ValueError, match="displacement needs one checkpoint at least, got 0; pass"):
+        subspace_projection_of(
+            model, loss, batches, SubspaceProjection(basis="displacement", kinds=())
+        )
     with pytest.raises(ValueError, match=r"checkpoint 0 has no 0\.weight, 0\.bias, 2\.weight"):
         subspace_projection_of(model, loss, batches, chosen, checkpoints=[{}, {}])
     with pytest.raises(ValueError, match="expected two batches at least, got 1"):

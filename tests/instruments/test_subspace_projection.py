@@ -9,7 +9,7 @@ import torch
 from quadratic import LAYOUT, RUNS, P, Quadratic, gaussian, run
 from scipy import stats
 
-from spectraledge.block_basis import random_basis, singular_basis, trajectory_basis
+from spectraledge.block_basis import BlockBasis, random_basis, singular_basis, trajectory_basis
 from spectraledge.instruments import Observer, SubspaceProjection, Window, instrument_key
 from spectraledge.instruments.pair_brackets import pair_brackets
 from spectraledge.instruments.projection_shares import projection_shares, random_band
@@ -48,7 +48,7 @@ def test_brackets_of_a_quadratic_are_exact():
     torch.testing.assert_close(gradient, mean, **CLOSE)
 
 
-@pytest.mark.parametrize("basis", ["singular", "trajectory", "gradient"])
+@pytest.mark.parametrize("basis", ["singular", "displacement", "trajectory", "gradient"])
 def test_readings_agree_with_dense_bases(basis):
     """Every number again from the dense P × K matrix, one run at a time."""
     snapshots = run(6)
@@ -57,6 +57,8 @@ def test_readings_agree_with_dense_bases(basis):
     source = theta
     if basis == "gradient":
         source = pair_brackets("test", Window((snapshots[-1],), PROBLEM), 3)[1]
+    if basis == "displacement":
+        source = theta - snapshots[0].parameters
     made = singular_basis(source, LAYOUT, KINDS, 2)
     if basis == "trajectory":
         made = trajectory_basis([s.parameters for s in snapshots], LAYOUT, KINDS, 2)
@@ -137,6 +139,31 @@ def test_a_zero_bracket_is_left_out_and_all_zero_is_nan():
     assert isnan(found["share"][1].item())
 
 
+def test_without_directions_nothing_is_measured_but_their_number():
+    basis = singular_basis(gaussian(RUNS, P), LAYOUT, KINDS, 2)
+    # The first run has no direction, as at the first snapshot of a trajectory.
+    held = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None, None]
+    blocks = tuple(replace(b, vectors=b.vectors * held) for b in basis.blocks)
+    vectors = gaussian(RUNS, 3, P)
+    found = projection_shares(vectors, BlockBasis(P, blocks)).statistics(2)
+    whole = projection_shares(vectors, basis).statistics(2)
+    assert found.pop("rank").tolist() == [0.0, 4.0]
+    for name, values in found.items():
+        assert isnan(values[0].item()), name
+        assert values[1] == whole[name][1], name
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_the_published_ratio_is_that_of_medians_of_norms(count):
+    """Of an even number of vectors, the root of a median of squares is another number."""
+    basis = singular_basis(gaussian(RUNS, P), LAYOUT, KINDS, 2)
+    vectors = gaussian(RUNS, count, P, seed=3)
+    found = projection_shares(vectors, basis).statistics(2)["ratio_published"]
+    inside = basis.coefficients(vectors).norm(dim=-1).quantile(0.5, -1)
+    whole = vectors.norm(dim=-1).quantile(0.5, -1)
+    torch.testing.assert_close(found, inside / whole / law.expected_norm_share(4, P), **CLOSE)
+
+
 def test_the_live_trajectory_knows_only_the_past():
     instrument = replace(INSTRUMENT, basis="trajectory")
     snapshots = run(7)
@@ -174,6 +201,14 @@ def test_a_short_trajectory_counts_the_directions_it_has():
 def test_history_is_asked_for_only_where_it_is_used():
     assert INSTRUMENT.history == 1
     assert replace(INSTRUMENT, basis="trajectory").history is None
+    assert replace(INSTRUMENT, basis="displacement").history is None
+
+
+def test_before_the_first_step_there_is_no_displacement():
+    first, second = observed(replace(INSTRUMENT, basis="displacement"), run(2))
+    assert first["rank"].tolist() == [0.0] * RUNS
+    assert all(first[n].isnan().all() for n in ("share", "residual", "ratio", "sweep_share"))
+    assert second["rank"].tolist() == [4.0] * RUNS
 
 
 @pytest.mark.parametrize(
@@ -191,6 +226,23 @@ def test_history_is_asked_for_only_where_it_is_used():
 def test_errors(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(INSTRUMENT, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"components": 2.5}, r"expected components as int, got 2\.5"),
+        ({"sweep": (1, 2.5)}, r"expected sweep as tuple\[int, ...\], got \(1, 2\.5\)"),
+        ({"sweep": 3}, r"expected sweep as tuple\[int, ...\], got 3"),
+    ],
+)
+def test_numbers_of_another_type_are_refused(changes, message):
+    """Past the type checks that only the tests have."""
+    made = object.__new__(SubspaceProjection)
+    for name, value in {**vars(INSTRUMENT), **changes}.items():
+        object.__setattr__(made, name, value)
+    with pytest.raises(TypeError, match=message):
+        made.__post_init__()
 
 
 def test_it_needs_the_problem():

@@ -206,7 +206,7 @@ class Looks(Instrument):
     def measure(self, window):
         window.memory["calls"] = window.memory.get("calls", 0) + 1
         numbers = len(window.snapshots), len(window.snapshots[0].parts)
-        return {n: torch.tensor([float(x)]) for n, x in zip(("seen", "parts"), numbers)}
+        return {n: torch.tensor([x]).double() for n, x in zip(("seen", "parts"), numbers)}
 
 
 def test_instruments_beside_one_that_sees_all_see_what_they_did():
@@ -384,12 +384,13 @@ def test_errors():
         ValueError, match=r"number 1 differs from the first in \['a.query.weight'\]"
     ):
         trajectory_of([state, {"a.query.weight": torch.eye(4)}])
+    pair = [state, {"a.query.weight": 2 * torch.eye(3)}]
     with pytest.raises(ValueError, match=r"2 growing steps, one a checkpoint, got \[3, 3\]"):
-        trajectory_of([state, state], steps=(3, 3))
+        trajectory_of(pair, steps=(3, 3))
     with pytest.raises(ValueError, match="one learning rate or 2, got 3"):
-        trajectory_of([state, state], lr=(1.0, 1.0, 1.0))
+        trajectory_of(pair, lr=(1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"sizes in 2..2 checkpoints, got \(3,\)"):
-        trajectory_of([state, state], sizes=(3,))
+        trajectory_of(pair, sizes=(3,))
 
 
 def test_the_reference_model_has_scopes():

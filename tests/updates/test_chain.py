@@ -8,13 +8,24 @@ import pytest
 import torch
 from link_cases import GROUPS, LAYOUT, applied, clock, parameters
 
+from cases import tiny
 from spectraledge.updates import (
+    Adam,
+    ClipGradient,
     Clock,
     During,
     Grokfast,
+    InitialBasis,
     LowRank,
+    Muon,
     NormClamp,
+    ProjectGradient,
+    ProjectUpdate,
+    RampStrength,
+    RampStrengthAtEvent,
     RandomDirection,
+    RestartAt,
+    ScaleGradient,
     Update,
     WeightDecay,
     chain,
@@ -141,12 +152,62 @@ def test_during_has_the_part_of_what_it_wraps():
     [
         (lambda: During(WeightDecay(1.0), 0), ValueError, "During: expected 1 <= start < inf"),
         (lambda: During(WeightDecay(1.0), 5, 5), ValueError, "6 <= stop < inf, got 5"),
+        (lambda: During(WeightDecay(1.0), 2.5), ValueError, "start to be a whole number, got 2.5"),
+        (lambda: During(WeightDecay(1.0), 2, 4.5), ValueError, "stop to be a whole number"),
         (lambda: During(0.5, 5), TypeError, "During: expected an update, got 0.5"),
     ],
 )
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# --- links that change the gradient ----------------------------------------------------------
+
+PROJECT = ProjectGradient(InitialBasis(), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("updates", "lost"),
+    [
+        ((Adam(), PROJECT), r"link 1 .*\(ProjectGradient\(...\), Adam\(\)\)"),
+        ((PROJECT,), "link 0"),
+        ((ClipGradient(), Adam(), During(Grokfast(), 5)), "link 2"),
+        ((WeightDecay(1.0), ScaleGradient(2.0), LowRank(1.0)), "link 1"),
+        ((Adam(), PROJECT, RampStrength(WeightDecay(1.0), 5)), "link 1"),
+    ],
+)
+def test_a_gradient_that_nobody_reads_is_refused(updates, lost):
+    with pytest.raises(ValueError, match=f"after {lost}"):
+        tiny(updates=updates)
+
+
+@dataclass(frozen=True)
+class Sign(Shift):
+    """Somebody's own optimizer, whose part has a name of its own."""
+
+    part: ClassVar[str | None] = "sign"
+
+    @property
+    def reads_gradient(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        Adam(),
+        Muon(),
+        During(RestartAt(Adam(), 3), 2),
+        ProjectUpdate(Adam(), InitialBasis(), 0.5),
+        RampStrengthAtEvent(WeightDecay(1.0), "gradient_norm", 0.1),
+        Sign((1.0,)),
+        During(Sign((1.0,)), 4),
+    ],
+)
+def test_a_gradient_that_somebody_reads_is_not(reader):
+    updates = (WeightDecay(1.0), ClipGradient(), PROJECT, reader, LowRank(1.0))
+    assert tiny(updates=updates).updates == updates
 
 
 # --- columns ---------------------------------------------------------------------------------

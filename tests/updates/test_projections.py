@@ -194,6 +194,11 @@ def test_the_inner_update_keeps_its_state():
         (lambda: ProjectGradient(InitialBasis(), 1.5), ValueError, "0 <= strength <= 1, got 1.5"),
         (lambda: ProjectGradient(InitialBasis(), 0.5, "inside"), ValueError, "known: parallel, or"),
         (lambda: ProjectGradient(InitialBasis(), 0.5, every=0), ValueError, "every < inf, got 0"),
+        (
+            lambda: ProjectGradient(InitialBasis(), 0.5, every=2.5),
+            ValueError,
+            "every to be a whole number, got 2.5",
+        ),
         (lambda: ProjectGradient("initial", 0.5), TypeError, "expected a basis .* got 'initial'"),
         (lambda: BoostParallel(InitialBasis(), -1.0), ValueError, "factor < inf, got -1.0"),
         (lambda: BoostParallel(0.5, 2.0), TypeError, "BoostParallel: expected a basis"),

@@ -175,7 +175,7 @@ def decay():
         (lambda: RampStrength(Adam(), 5), TypeError, r"with a strength \(a float\), got Adam"),
         (lambda: RampStrength(During(decay(), 2), 5), TypeError, "inside During if it has a span"),
         (lambda: RampStrength(decay(), 0), ValueError, "at < inf, got 0.0"),
-        (lambda: RampStrength(decay(), 2.5), ValueError, "whole number of steps at, got 2.5"),
+        (lambda: RampStrength(decay(), 2.5), ValueError, "at to be a whole number, got 2.5"),
         (lambda: RampStrength(decay(), 5, -1), ValueError, "duration < inf, got -1.0"),
         (lambda: RampStrength(decay(), 5, 0, -1.0), ValueError, "before < inf, got -1.0"),
         (
@@ -206,7 +206,7 @@ def decay():
         (
             lambda: RampStrengthAtEvent(decay(), "batch_loss", 1.0, duration=0.5),
             ValueError,
-            "whole number of steps duration, got 0.5",
+            "duration to be a whole number, got 0.5",
         ),
         (
             lambda: applied([RampStrengthAtEvent(decay(), "batch_loss", 1.0)], parameters(1)),

@@ -46,5 +46,5 @@ def test_bad_input():
         RestartAt("adam", 3)
     with pytest.raises(ValueError, match="at"):
         RestartAt(Adam(), 0)
-    with pytest.raises(ValueError, match=r"whole number of steps at, got 2\.5"):
+    with pytest.raises(ValueError, match=r"at to be a whole number, got 2\.5"):
         RestartAt(Adam(), 2.5)

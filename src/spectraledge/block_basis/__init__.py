@@ -2,6 +2,7 @@
 
 from spectraledge.block_basis.basis import BasisBlock, BlockBasis
 from spectraledge.block_basis.builders import (
+    displacement_basis,
     gradient_basis,
     random_basis,
     singular_basis,
@@ -11,6 +12,7 @@ from spectraledge.block_basis.builders import (
 __all__ = [
     "BasisBlock",
     "BlockBasis",
+    "displacement_basis",
     "gradient_basis",
     "random_basis",
     "singular_basis",

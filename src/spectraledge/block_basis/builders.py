@@ -10,9 +10,15 @@ from torch import Tensor
 
 from spectraledge.block_basis.basis import BasisBlock, BlockBasis
 from spectraledge.snapshots import Layout
-from spectraledge.weight_matrices import WeightMatrix, weight_matrices
+from spectraledge.weight_matrices import WeightMatrix, check_kinds, weight_matrices
 
-__all__ = ["gradient_basis", "random_basis", "singular_basis", "trajectory_basis"]
+__all__ = [
+    "displacement_basis",
+    "gradient_basis",
+    "random_basis",
+    "singular_basis",
+    "trajectory_basis",
+]
 
 Flat = Float[Tensor, "R P"]
 # What to build on: kinds of matrices, or the matrices themselves (for transposed storage, which
@@ -49,10 +55,46 @@ def singular_basis(theta: Flat, layout: Layout, kinds: Chosen, k: int) -> BlockB
     blocks = []
     for matrix in _matrices(layout, kinds):
         weights, finite = _finite_only(matrix.view(theta, layout).double())
-        U, _, Vh = torch.linalg.svd(weights, full_matrices=False)
-        # (R, k, m, n) -> (R, m n, k): row-major entries of u_i v_iᵀ, like the columns.
-        rank_one = U.mT[:, :k, :, None] * Vh[:, :k, None, :]
-        blocks.append(_block(matrix, layout, rank_one.flatten(2).mT, finite))
+        blocks.append(_block(matrix, layout, _rank_one(weights, k)[0], finite))
+    return BlockBasis(layout.size, tuple(blocks))
+
+
+def displacement_basis(
+    theta: Flat, start: Flat, layout: Layout, kinds: Chosen, k: int
+) -> BlockBasis:
+    """The leading singular directions of how far each weight matrix has moved, ``W_t − W_0``.
+
+    Args:
+        theta: Parameters ``(R, P)`` now.
+        start: Those to count from, ``(R, P)``.
+        layout: Their layout.
+        kinds: Kinds of matrices, empty for all; or `WeightMatrix` objects.
+        k: Directions per matrix, >= 1.
+
+    Returns:
+        The basis; directions below the rounding of the largest singular value are zero, so a
+        matrix that has not moved has none.
+
+    Raises:
+        ValueError: If k < 1 or the model has no such matrix.
+
+    Source: arXiv:2602.16967, one of three bases of the top 3 of each matrix.
+
+    Example:
+        >>> layout = Layout(("attention.query.weight",), ((2, 2),))
+        >>> start, moved = torch.ones(1, 4), torch.tensor([[4.0, 1.0, 1.0, 1.0]])
+        >>> basis = displacement_basis(moved, start, layout, ("query",), 2)
+        >>> basis.ranks.tolist(), basis.coefficients(torch.tensor([[2.0, 9.0, 9.0, 9.0]])).tolist()
+        ([1], [[2.0, 0.0]])
+    """
+    _check_count(k)
+    blocks = []
+    for matrix in _matrices(layout, kinds):
+        moved = matrix.view(theta, layout).double() - matrix.view(start, layout).double()
+        moved, finite = _finite_only(moved)
+        directions, values = _rank_one(moved, k)
+        kept = values > max(moved.shape[-2:]) * EPSILON * values[:, :1]
+        blocks.append(_block(matrix, layout, directions * kept[:, None, :], finite))
     return BlockBasis(layout.size, tuple(blocks))
 
 
@@ -154,6 +196,14 @@ def random_basis(layout: Layout, kinds: Chosen | None, k: int, seeds: Sequence[i
     return BlockBasis(layout.size, tuple(blocks))
 
 
+def _rank_one(matrices: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Top-k ``u_i v_iᵀ`` of ``(R, m, n)`` as columns ``(R, m n, k)``, and values ``(R, k)``."""
+    U, S, Vh = torch.linalg.svd(matrices, full_matrices=False)
+    # (R, k, m, n) -> (R, m n, k): row-major entries of u_i v_iᵀ, like the columns.
+    outer = U.mT[:, :k, :, None] * Vh[:, :k, None, :]
+    return outer.flatten(2).mT, S[:, :k]
+
+
 def _principal_directions(rows: Tensor, k: int) -> Tensor:
     """Top-k right singular vectors ``(R, n, k)`` of centred rows ``(R, T, n)``."""
     values, vectors = torch.linalg.eigh(rows @ rows.mT)
@@ -189,7 +239,9 @@ def _matrices(layout: Layout, kinds: Chosen) -> list[WeightMatrix]:
     given = [kind for kind in kinds if isinstance(kind, WeightMatrix)]
     if given:
         return given
-    return list(weight_matrices(layout, tuple(str(kind) for kind in kinds)).values())
+    named = tuple(str(kind) for kind in kinds)
+    check_kinds("a block basis", kinds if isinstance(kinds, str) else named)
+    return list(weight_matrices(layout, named).values())
 
 
 def _check_count(k: int) -> None:

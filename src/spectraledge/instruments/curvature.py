@@ -54,7 +54,8 @@ class Curvature(Instrument):
     """Extreme eigenvalues of the training Hessian and the curvature along telling directions.
 
     The Hessian is that of the mean loss over `batches` measuring batches. The start of the
-    iteration is the same at every snapshot and run.
+    iteration is the same at every snapshot and run. Residuals include rounding in the type of the
+    parameters, not what a network that computes in fewer bits adds.
 
     Args:
         eigenvalues: How many at each end, >= 1.
@@ -136,7 +137,13 @@ class Curvature(Instrument):
 
         # One start for every run and step, so that changes are those of the Hessian.
         starts = (0,) * theta.shape[0]
-        ritz = lanczos(product, theta.shape[1], seeds=starts, iterations=self.iterations)
+        ritz = lanczos(
+            product,
+            theta.shape[1],
+            seeds=starts,
+            iterations=self.iterations,
+            precision=theta.dtype,
+        )
         along = curvature_along(product, torch.stack([gradient, _displacement(window)], 1))
         arrays = ends_of(ritz, self.eigenvalues) | {
             "along_gradient": along[:, 0],

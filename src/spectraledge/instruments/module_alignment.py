@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from spectraledge.instruments.curvature_alignment import VARIANTS, CurvatureAlignment
 from spectraledge.instruments.loss_closure import LossClosure
+from spectraledge.instruments.loss_forms import loss_of_module
 from spectraledge.instruments.module_brackets import flat_checkpoint, module_brackets
-from spectraledge.snapshots import flatten_parameters
+from spectraledge.instruments.trained_parameters import trained_parameters
 
 __all__ = ["curvature_alignment_of"]
 
@@ -35,7 +36,8 @@ def curvature_alignment_of(
     leave; exact for one step, and up to the movement within the interval for more.
 
     Args:
-        model: The module, in the mode to measure it in; it is not changed.
+        model: The module, in the mode to measure it in; it is not changed. Frozen parameters
+            (``requires_grad`` False) are constants and do not count among the P dimensions.
         loss: Maps the module and one batch to a scalar, as of `commutator_defect_of`.
         batches: At least two batches of anything; pairs that they cannot make are left out.
         before: State dictionary of an earlier step.
@@ -49,8 +51,10 @@ def curvature_alignment_of(
 
     Raises:
         ValueError: For too few batches, a checkpoint of another model, `decayed` out of range, a
-            model without the matrices asked for, a loss that is not a finite scalar, or a model
-            without second derivatives, naming the module at fault.
+            model without the matrices asked for, a loss that is not a finite scalar, a model
+            without parameters that train, without second derivatives, or with a part in it that no
+            gradient passes, naming the module at fault.
+        TypeError: For a loss of the output and the targets.
 
     Source: arXiv:2602.16746, converse analysis, with exact brackets.
 
@@ -71,12 +75,12 @@ def curvature_alignment_of(
             f"got {decayed}"
         )
     instrument = instrument or CurvatureAlignment()
-    closure = LossClosure(model, loss, OWNER)
-    theta = flatten_parameters(model)[None]
-    start = flat_checkpoint(OWNER, "before", closure.layout, theta, before).double()
+    layout, theta = trained_parameters(OWNER, model)
+    closure = LossClosure(model, loss_of_module(OWNER, loss), OWNER, layout)
+    start = flat_checkpoint(OWNER, "before", layout, theta, before).double()
     moved = theta.double() - start
     learned = moved + (1 - (nan if decayed is None else decayed)) * start
     pairs = module_brackets(OWNER, closure, theta, batches, instrument.pairs)
     brackets = torch.stack([pair.bracket for pair in pairs], 1)
-    found = instrument.readings(moved, learned, brackets, closure.layout)
+    found = instrument.readings(moved, learned, brackets, layout)
     return {name: dict(zip(VARIANTS, array[0].tolist())) for name, array in found.items()}

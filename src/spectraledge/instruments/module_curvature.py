@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from spectraledge.instruments.curvature import check_numbers, curvature_along, ends_of
 from spectraledge.instruments.loss_closure import LossClosure
+from spectraledge.instruments.loss_forms import loss_of_output
+from spectraledge.instruments.trained_parameters import trained_parameters
 from spectraledge.linalg.lanczos import lanczos
-from spectraledge.snapshots import Layout, flatten_parameters
+from spectraledge.snapshots import Layout
 
 __all__ = ["curvature_of", "flat_directions"]
 
@@ -59,24 +61,28 @@ def curvature_of(
     """Extreme Hessian eigenvalues of any module, and the curvature along directions.
 
     Args:
-        model: The module, in the mode to measure it in; its parameters are not changed.
+        model: The module, in the mode to measure it in; its parameters are not changed. Frozen ones
+            (``requires_grad`` False) are constants.
         loss: Maps the model's output and the targets to a scalar.
         batch: Inputs and targets.
         eigenvalues: How many at each end, >= 1.
         iterations: Hessian-vector products for them, >= eigenvalues.
         directions: Directions d of any length, tensors by parameter name; parameters that are left
-            out do not move. E.g. the difference of two state dicts.
+            out do not move. E.g. the difference of two state dicts without buffers.
         seed: Of the random start.
 
     Returns:
         ``largest`` and ``smallest`` eigenvalues, outermost first, with ``largest_residual`` and
-        ``smallest_residual``, the distance within which some eigenvalue lies; ``gradient``,
-        the one curvature ``gᵀHg/gᵀg``; and ``directions``, one ``dᵀHd/dᵀd`` for each.
+        ``smallest_residual``, the distance within which some eigenvalue lies, rounding in the
+        type of the parameters included; ``gradient``, the one curvature ``gᵀHg/gᵀg``; and
+        ``directions``, one ``dᵀHd/dᵀd`` for each.
 
     Raises:
         ValueError: If fewer iterations than eigenvalues are asked for, for a loss that is not a
-            finite scalar, directions of no parameter, or a model without second derivatives,
-            naming the module at fault. Rounding and the like have derivatives of zero in torch.
+            finite scalar, directions of no parameter that trains, or a model without such
+            parameters, without second derivatives, or with a part in it that no gradient passes,
+            naming the module at fault.
+        TypeError: For a loss of the module and the batch.
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
@@ -92,16 +98,24 @@ def curvature_of(
     """
     owner = "curvature_of"
     check_numbers(owner, eigenvalues, iterations)
-    closure = LossClosure(model, lambda own, pair: loss(own(pair[0]), pair[1]), owner)
-    theta = flatten_parameters(model)[None]
-    rows = flat_directions(owner, closure.layout, directions).to(theta.device)
+    layout, theta = trained_parameters(owner, model)
+    closure = LossClosure(model, loss_of_output(owner, loss), owner, layout)
+    rows = flat_directions(owner, layout, [_movable(model, d) for d in directions]).to(theta.device)
 
     def product(vectors: Tensor) -> Tensor:
         several = vectors.to(theta.dtype).view(1, -1, theta.shape[1])
         return closure.hessian_vector(theta, batch, None, several).double().view_as(vectors)
 
     gradient = closure.gradient(theta, batch, None)[0].double()
-    ritz = lanczos(product, theta.shape[1], seeds=(seed,), iterations=iterations)
+    ritz = lanczos(
+        product, layout.size, seeds=(seed,), iterations=iterations, precision=theta.dtype
+    )
     along = curvature_along(product, torch.cat([gradient, rows])[None])
     arrays = ends_of(ritz, eigenvalues) | {"gradient": along[:, :1], "directions": along[:, 1:]}
     return {name: array[0].tolist() for name, array in arrays.items()}
+
+
+def _movable(model: nn.Module, direction: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A direction without its zeros for frozen parameters, as differences of state dicts have."""
+    frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
+    return {n: d for n, d in direction.items() if n not in frozen or bool(d.any())}

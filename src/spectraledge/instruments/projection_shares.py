@@ -44,19 +44,22 @@ class ProjectionShares:
         Returns:
             Float64 ``(R,)``, NaN without directions or where every vector is zero:
             ``share`` mean of ``‖Bᵀδ‖²/‖δ‖²``; ``residual`` mean of its root complement;
-            ``ratio`` ``sqrt(share)`` in units of ``sqrt(K/P)``; ``ratio_published`` the ratio of
-            medians in units of the mean norm share; ``ratio_inside`` the ratio if only the
-            blocks' own n parameters existed; ``ratio_matched`` in units of random bases with as
-            many directions in each block.
+            ``ratio`` ``sqrt(share)`` in units of ``sqrt(K/P)``; ``ratio_published`` the median
+            of ``‖Bᵀδ‖`` over the median of ``‖δ‖`` in units of the mean norm share;
+            ``ratio_inside`` the ratio if only the blocks' own n parameters existed;
+            ``ratio_matched`` in units of random bases with as many directions in each block.
+            ``rank`` is 0 without directions.
         """
         P, n = self.basis.parameters, self.basis.covered
         kept = self.directions[..., (self.basis.order < components).to(self.directions.device)]
-        ranks, projected = self.ranks(components), kept.sum(-1)
+        ranks = self.ranks(components).to(kept.device)
+        rank = torch.where(ranks > 0, ranks.double(), torch.nan)
+        # Nothing is inside of no directions, and nothing outside was measured either.
+        projected = torch.where(ranks[:, None] > 0, kept.sum(-1), torch.nan)
         share = _mean(projected / _positive(self.whole))
         inside = _mean(projected / _positive(self.blocks.sum(-1)))
         matched = (self.blocks * self._matched(components)[:, None]).sum(-1)
-        medians = (_median(projected) / _positive(_median(self.whole))).sqrt()
-        rank = torch.where(ranks > 0, ranks.double(), torch.nan)
+        medians = _median(projected.sqrt()) / _positive(_median(self.whole.sqrt()))
         norm_share = torch.tensor(
             [law.expected_norm_share(k, P) for k in ranks.tolist()], dtype=torch.float64
         )

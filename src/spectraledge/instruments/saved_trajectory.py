@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
+from numbers import Real
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor
@@ -12,6 +15,7 @@ from torch import Tensor
 from spectraledge.instruments.trajectory_pca import TrajectoryPCA, sketched_pieces
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
 from spectraledge.linalg.lazy_trajectory import lazy_products_of_pieces
+from spectraledge.linalg.names import check_name
 from spectraledge.linalg.trajectory_components import expanding_window_sizes
 from spectraledge.linalg.trajectory_gram import TrajectoryGram, trajectory_products
 from spectraledge.snapshots import Layout
@@ -19,6 +23,8 @@ from spectraledge.snapshots import Layout
 __all__ = ["TrajectoryReading", "trajectory_of"]
 
 State = Mapping[str, Tensor]
+# Buffers of normalisation layers: statistics of data, which no optimizer moves.
+STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,17 @@ class TrajectoryReading:
 
         Returns:
             One number for each scope.
+
+        Raises:
+            ValueError: For an output that there is not, or that has other axes.
         """
+        if output in self.arrays and self.arrays[output].ndim > 2:
+            raise ValueError(
+                f"expected an output with one number a scope, got {output!r} of shape "
+                f"{tuple(self.arrays[output].shape)}; read it in reading.arrays"
+            )
+        plain = [name for name, array in self.arrays.items() if array.ndim == 2]
+        check_name("output of the trajectory", output, plain)
         values = self.arrays[output][-1].tolist()
         return dict(zip(self.labels["scope"], values, strict=True))
 
@@ -53,20 +69,25 @@ def trajectory_of(
     instrument: TrajectoryPCA | None = None,
     *,
     steps: Sequence[int] | None = None,
-    lr: float | Sequence[float] | None = None,
+    lr: SupportsFloat | Sequence[SupportsFloat | None] | None = None,
     sizes: Sequence[int] | None = None,
     sketch: int | None = None,
     held: int | None = None,
+    parameters: Collection[str] | None = None,
 ) -> TrajectoryReading:
     """Principal components and null models of the weights in a sequence of checkpoints.
 
     Args:
         checkpoints: State dictionaries in order, e.g. a generator that loads one file after
-            another; each is taken once. Tensors that are not floating point are left out.
+            another; each is taken once. Tensors that are not floating point are left out, and so
+            are ``running_mean`` and ``running_var``. Other buffers count as weights, since a state
+            dictionary does not tell them apart; see `parameters`. Those of a list must be copies:
+            ``model.state_dict()`` is the live weights.
         instrument: Which matrices, how many components, which weight decay; the default knows the
             usual names of attention matrices.
         steps: Step of each checkpoint, for the decay of the initial weights; 0, 1, ... if None.
-        lr: Learning rate, one or one a checkpoint; without it what needs the decay rate is NaN.
+        lr: Learning rate, one or one a checkpoint, >= 0 and below ``1 / weight_decay``; without it
+            what needs the decay rate is NaN.
         sizes: How many checkpoints each expanding window takes; the published 20 sizes if None.
         sketch: Keep this many numbers of each matrix instead of all, at the error that
             `TrajectoryPCA` states, whose own sketch is taken if this is None. If neither is given,
@@ -75,13 +96,16 @@ def trajectory_of(
         held: Keep at most twice this many checkpoints at a time, exactly and at the price of
             reading each T / (2 held) times; `checkpoints` must then be a sequence, such as one
             that loads a file when it is indexed.
+        parameters: Names of the tensors that count, e.g. ``dict(model.named_parameters())``; all
+            as above if None.
 
     Returns:
         Outputs of `TrajectoryPCA` for each window.
 
     Raises:
-        ValueError: If checkpoints differ in names or shapes, there are fewer than two, or steps,
-            rates or sizes do not fit them; for fewer than 64 buckets, or both a sketch and `held`.
+        ValueError: If checkpoints differ in names or shapes, lie in the same memory, lack one of
+            the `parameters`, or there are fewer than two; if steps, rates or sizes do not fit them
+            or are out of range; for fewer than 64 buckets, or both a sketch and `held`.
         TypeError: For `held` and checkpoints that cannot be read again.
 
     Cost: 1 s for 75 checkpoints of 290,401 parameters on one CPU core.
@@ -96,9 +120,12 @@ def trajectory_of(
     instrument = instrument or TrajectoryPCA()
     instrument = instrument if sketch is None else replace(instrument, sketch=sketch)
     sketch = instrument.sketch
+    if isinstance(checkpoints, (list, tuple)):
+        _check_apart(checkpoints)
+    moments_of = partial(_moments, steps=steps, lr=lr, sizes=sizes, decay=instrument.weight_decay)
     if held is not None:
-        again, products = _read_again(checkpoints, instrument, held, sketch)
-        moments = _moments(len(products[0][0]), steps, lr, sizes)
+        again, products = _read_again(checkpoints, instrument, held, sketch, parameters)
+        moments = moments_of(len(products[0][0]))
         return _over_windows(instrument, again, products, *moments)
     # What comes from an iterator may change while the next one is made, so it is copied.
     resident = isinstance(checkpoints, (list, tuple)) and sketch is None
@@ -106,7 +133,7 @@ def trajectory_of(
     kept: list[list[tuple[Tensor, ...]]] = []
     grams: list[TrajectoryGram] = []
     for state in checkpoints:
-        named = _named(state)
+        named = _named(state, parameters)
         found = _layout_of(named)
         if scopes is None or layout is None:
             layout, scopes = found, TrajectoryScopes.of(found, instrument.kinds)
@@ -122,11 +149,15 @@ def trajectory_of(
     if scopes is None or count < 2:
         raise ValueError(f"expected at least two checkpoints, got {count}")
     products = [g.products for g in grams] if sketch is not None else _products(kept)
-    return _over_windows(instrument, scopes, products, *_moments(count, steps, lr, sizes))
+    return _over_windows(instrument, scopes, products, *moments_of(count))
 
 
 def _read_again(
-    checkpoints: Iterable[State], instrument: TrajectoryPCA, held: int, sketch: int | None
+    checkpoints: Iterable[State],
+    instrument: TrajectoryPCA,
+    held: int,
+    sketch: int | None,
+    parameters: Collection[str] | None,
 ) -> tuple[TrajectoryScopes, list[Tensor]]:
     """Scopes, and the products of their pieces, from a sequence that is read several times."""
     if sketch is not None:
@@ -138,11 +169,11 @@ def _read_again(
         )
     if len(checkpoints) < 2:
         raise ValueError(f"expected at least two checkpoints, got {len(checkpoints)}")
-    layout = _layout_of(_named(checkpoints[0]))
+    layout = _layout_of(_named(checkpoints[0], parameters))
     scopes = TrajectoryScopes.of(layout, instrument.kinds)
 
     def read(number: int) -> list[Tensor]:
-        named = _named(checkpoints[number])
+        named = _named(checkpoints[number], parameters)
         _check_layout(_layout_of(named), layout, number)
         # A piece of several parts, the parameters outside of all matrices, is one vector.
         return [torch.cat(parts, -1) for parts in scopes.pieces(_flat(named))]
@@ -180,16 +211,24 @@ def _over_windows(
 
 def _moments(
     count: int,
+    *,
     steps: Sequence[int] | None,
-    lr: float | Sequence[float] | None,
+    lr: SupportsFloat | Sequence[SupportsFloat | None] | None,
     sizes: Sequence[int] | None,
+    decay: float,
 ) -> tuple[list[int], list[Tensor | None], Sequence[int]]:
     taken = list(range(count) if steps is None else steps)
     if len(taken) != count or any(b <= a for a, b in pairwise(taken)):
         raise ValueError(f"expected {count} growing steps, one a checkpoint, got {taken}")
-    rates = [lr] * count if lr is None or isinstance(lr, (int, float)) else list(lr)
+    rates = _rates(lr, count)
     if len(rates) != count:
         raise ValueError(f"expected one learning rate or {count}, got {len(rates)}")
+    for rate in rates:
+        if rate is not None and not (rate >= 0 and rate * decay < 1):
+            raise ValueError(
+                f"expected learning rates >= 0 of which weight decay {decay} leaves something, "
+                f"lr * weight_decay < 1, got {rate}; the decay is TrajectoryPCA(weight_decay=...)"
+            )
     chosen = expanding_window_sizes(count) if sizes is None else sizes
     if not chosen or min(chosen) < 2 or max(chosen) > count:
         raise ValueError(f"expected sizes in 2..{count} checkpoints, got {tuple(chosen)}")
@@ -197,10 +236,39 @@ def _moments(
     return taken, as_tensors, chosen
 
 
-def _named(state: State) -> dict[str, Tensor]:
-    """Floating-point tensors by name; tied ones count once, under their first name."""
+def _rates(lr: Any, count: int) -> list[float | None]:
+    """The learning rate of each checkpoint; single ones may be scalars of numpy or torch."""
+    if lr is None:
+        return [None] * count
+    if isinstance(lr, Real) or getattr(lr, "ndim", 1) == 0:
+        return [float(lr)] * count
+    return [None if rate is None else float(rate) for rate in lr]
+
+
+def _check_apart(checkpoints: Sequence[State]) -> None:
+    """Refuse checkpoints that are the same memory, as uncloned state dictionaries are."""
+    places = [
+        [t.data_ptr() for t in state.values() if isinstance(t, Tensor) and t.numel()]
+        for state in checkpoints
+    ]
+    for number, (before, now) in enumerate(pairwise(places), 1):
+        if now and now == before:
+            raise ValueError(
+                f"expected checkpoints that are copies, but number {number} lies in the memory of "
+                f"number {number - 1}, so they are equal; clone them when they are taken, as in "
+                "{name: w.clone() for name, w in model.state_dict().items()}"
+            )
+
+
+def _named(state: State, parameters: Collection[str] | None) -> dict[str, Tensor]:
+    """Floating-point tensors that count by name; tied ones once, under their first name."""
+    for name in parameters or ():
+        check_name("parameter of a checkpoint", name, tuple(state))
     named, seen = {}, set()
     for name, tensor in state.items():
+        statistic = name.rpartition(".")[2] in STATISTICS
+        if statistic if parameters is None else name not in parameters:
+            continue
         place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.stride())
         known = (place, tensor.shape) in seen and tensor.numel() > 0
         if tensor.is_floating_point() and not known:

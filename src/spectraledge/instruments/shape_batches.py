@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
-from spectraledge.matrices import ParameterKind
 from spectraledge.snapshots import Layout
-from spectraledge.weight_matrices import WeightMatrix
+from spectraledge.weight_matrices import WeightMatrix, check_kinds
 
 __all__ = ["check_kinds", "map_by_shape"]
 
@@ -53,20 +50,3 @@ def map_by_shape(
     ]
     order = torch.tensor([p for positions in groups.values() for p in positions]).argsort()
     return {name: torch.cat([p[name].cpu() for p in pieces], -1)[..., order] for name in pieces[0]}
-
-
-def check_kinds(owner: str, kinds: Sequence[str]) -> None:
-    """Raise unless every kind is a known kind of parameter.
-
-    Args:
-        owner: Name of the instrument that asks, for the message.
-        kinds: Kinds of matrices, e.g. ``("query", "key")``.
-
-    Raises:
-        ValueError: For an unknown kind; the message lists the known ones and the closest.
-        TypeError: For a single string, which would be read letter by letter.
-    """
-    if isinstance(kinds, str):
-        raise TypeError(f"{owner}: expected a tuple of kinds, got {kinds!r}; write ({kinds!r},)")
-    for kind in kinds:
-        check_name(f"kind of matrix for {owner}", kind, get_args(ParameterKind))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spectraledge.block_basis import (
     BlockBasis,
+    displacement_basis,
     gradient_basis,
     singular_basis,
     trajectory_basis,
@@ -29,7 +30,8 @@ from spectraledge.snapshots import Snapshot
 __all__ = ["SubspaceProjection", "whole_run_projections"]
 
 ATTENTION = ("query", "key", "value", "attention_output")
-BASES = ("singular", "trajectory", "gradient")
+BASES = ("singular", "displacement", "trajectory", "gradient")
+OF_THE_PAST = ("displacement", "trajectory")
 SWEEP = ("sweep",)
 
 
@@ -49,13 +51,14 @@ class SubspaceProjection(Instrument):
 
     Args:
         basis: ``singular``, leading singular directions of the current weights (the basis behind
-            the published 1.8 to 2.9); ``trajectory``, leading principal directions of the
+            the published 1.8 to 2.9); ``displacement``, those of ``W_t - W_0``, W_0 the first
+            snapshot that was measured; ``trajectory``, leading principal directions of the
             snapshots up to now; ``gradient``, leading singular directions of the mean gradient
             of the measuring batches, the trivial comparison. The published trajectory basis uses
             the whole run, hence the future: `WholeRunProjection`.
         components: Directions per matrix of the headline numbers, >= 1.
         sweep: Directions per matrix of the dimension sweep, each >= 1; a matrix with fewer gives
-            all of its own.
+            all of its own. Without any direction, as before the first step, the numbers are NaN.
         pairs: Pairs of measuring batches, >= 1; M batches make M(M-1)/2. The brackets are those
             of `CommutatorDefect`.
         kinds: Kinds of matrices; empty for every matrix.
@@ -66,10 +69,13 @@ class SubspaceProjection(Instrument):
             if the model has no such matrix.
 
     Cost: with 6 pairs 4 gradients and 13 Hessian-vector products; the projections are small.
+    ``trajectory`` and ``displacement`` have the observer keep all snapshots.
 
-    Source: arXiv:2602.16746 (residual, exec/random), arXiv:2602.16967 (three bases). Differs:
-    exact brackets for differences of positions, the Beta law for Gaussian bases, every pair for
-    one.
+    Source: arXiv:2602.16746 (residual, exec/random, ``singular`` and the whole-run trajectory);
+    arXiv:2602.16967 for ``singular`` and ``displacement`` with the top 3 of attention and MLP
+    matrices. Differs: exact brackets for differences of positions, the Beta law for Gaussian
+    bases, every pair for one; the third basis of 2602.16967 is of the sum of the last 50 gradients
+    of training, where ``gradient`` is of the mean gradient here and now.
     """
 
     basis: str = "singular"
@@ -122,8 +128,8 @@ class SubspaceProjection(Instrument):
 
     @property
     def history(self) -> int | None:  # type: ignore[override]
-        """All snapshots for the basis that needs them, else one."""
-        return None if self.basis == "trajectory" else 1
+        """All snapshots for a basis that needs them, else one."""
+        return None if self.basis in OF_THE_PAST else 1
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Directions per matrix along the sweep."""
@@ -148,6 +154,9 @@ class SubspaceProjection(Instrument):
         if self.basis == "trajectory":
             past = (s.parameters for s in window.snapshots)
             return trajectory_basis(past, now.layout, self.kinds, count)
+        if self.basis == "displacement":
+            start = window.snapshots[0].parameters
+            return displacement_basis(now.parameters, start, now.layout, self.kinds, count)
         if self.basis == "gradient":
             return gradient_basis(gradient, now.layout, self.kinds, count)
         return singular_basis(now.parameters, now.layout, self.kinds, count)
@@ -206,7 +215,7 @@ def whole_run_projections(
     if instrument.basis != "trajectory":
         raise ValueError(
             'expected SubspaceProjection(basis="trajectory"), got '
-            f"basis={instrument.basis!r}, which does not depend on other snapshots"
+            f"basis={instrument.basis!r}, which does not depend on later snapshots"
         )
     whole = Window(tuple(snapshots), problem)
     basis = trajectory_basis(

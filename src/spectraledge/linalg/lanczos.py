@@ -26,7 +26,8 @@ class RitzValues:
 
     Args:
         values: ``(R, m)`` float64, largest first; NaN for runs whose products were not finite.
-        residuals: ``(R, m)``; some eigenvalue lies within this distance of the value.
+        residuals: ``(R, m)``; some eigenvalue lies within this distance of the value, rounding of
+            the products included.
     """
 
     values: Float[Tensor, "R m"]
@@ -50,20 +51,29 @@ class RitzValues:
 
 
 def lanczos(
-    product: Product, parameters: int, *, seeds: Sequence[int], iterations: int
+    product: Product,
+    parameters: int,
+    *,
+    seeds: Sequence[int],
+    iterations: int,
+    precision: torch.dtype = torch.float64,
 ) -> RitzValues:
     """Ritz values of one symmetric matrix per run.
 
     Definition: the eigenvalues of ``T = Qᵀ A Q`` with Q an orthonormal basis of the Krylov space
-    of a random start; the residual of the i-th is ``β_m |s_mi|``, where s is its eigenvector of T
-    and β_m the length of the next direction. Where the Krylov space closes early, a fresh random
-    direction goes on, so repeated eigenvalues are found as well.
+    of a random start; the residual of the i-th is ``β_m |s_mi| + √m ε ‖A‖``, where s is its
+    eigenvector of T, β_m the length of the next direction, and ``ε ‖A‖`` what rounding adds to one
+    product, with ‖A‖ taken as the largest absolute Ritz value: m errors of that length, weighted
+    by a unit vector, are no longer than ``√m ε ‖A‖``. Where the Krylov space closes early, a fresh
+    random direction goes on, so repeated eigenvalues are found as well.
 
     Args:
         product: Maps ``(R, P)`` float64 to ``A v`` ``(R, P)``, each run with its own A.
         parameters: P.
         seeds: One seed per run for its start; a run's result depends on its seed and A alone.
         iterations: m >= 1 products; at most P are made.
+        precision: Type that products are computed in, whose eps is ε. Where an ill-conditioned
+            computation loses more than that, residuals are too small by as much.
 
     Returns:
         ``min(m, P)`` Ritz values per run, largest first, with residual bounds.
@@ -92,7 +102,7 @@ def lanczos(
     steps = min(iterations, parameters)
     start = torch.stack([_gaussian(parameters, s) for s in streams])
     diagonal, off_diagonal = _tridiagonal(product, start, steps, streams)
-    return _ritz_values(diagonal, off_diagonal)
+    return _ritz_values(diagonal, off_diagonal, torch.finfo(precision).eps)
 
 
 def _tridiagonal(
@@ -139,13 +149,14 @@ def _orthogonal_part(vectors: Tensor, basis: Tensor) -> Tensor:
     return vectors
 
 
-def _ritz_values(diagonal: Tensor, lengths: Tensor) -> RitzValues:
+def _ritz_values(diagonal: Tensor, lengths: Tensor, eps: float) -> RitzValues:
     finite = (diagonal + lengths).isfinite().all(1)[:, None]
     inner = torch.where(finite, lengths, 0.0)[:, :-1]
     T = torch.diag_embed(torch.where(finite, diagonal, 0.0))
     T = T + torch.diag_embed(inner, 1) + torch.diag_embed(inner, -1)
     values, vectors = torch.linalg.eigh(T)
-    residuals = lengths[:, -1:] * vectors[:, -1].abs()
+    rounding = values.shape[1] ** 0.5 * eps * values.abs().amax(1, keepdim=True)
+    residuals = lengths[:, -1:] * vectors[:, -1].abs() + rounding
     values, residuals = values.flip(-1), residuals.flip(-1)
     return RitzValues(*(torch.where(finite, v, torch.nan) for v in (values, residuals)))
 

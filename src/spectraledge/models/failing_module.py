@@ -16,6 +16,7 @@ __all__ = ["check_second_derivative", "explained_derivatives", "failing_module"]
 
 # What torch's messages about derivatives say; others, as of wrong shapes, speak for themselves.
 DERIVATIVE_WORDS = ("grad", "differentia", "derivative", "inplace", "in-place", "jvp", "vmap")
+INFERENCE = "Inference tensors"
 # What torch calls the node it puts in place of a derivative that does not exist.
 BLOCK = "torch::autograd::Error"
 IN_PLACE = "changes in place what its derivative needs; write the new value elsewhere"
@@ -36,12 +37,18 @@ def explained_derivatives(
         Nothing.
 
     Raises:
-        ValueError: In place of a RuntimeError about derivatives in the block.
+        ValueError: In place of a RuntimeError about derivatives in the block, or about tensors that
+            were made in inference mode.
         RuntimeError: As it was, if it is about something else.
     """
     try:
         yield
     except RuntimeError as error:
+        if INFERENCE in str(error):
+            raise ValueError(
+                f"{owner}: expected tensors that derivatives may go through, but a batch or a "
+                "parameter was made in torch.inference_mode(); clone it outside"
+            ) from error
         if not any(word in str(error) for word in DERIVATIVE_WORDS):
             raise
         whole = model()

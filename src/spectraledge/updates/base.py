@@ -30,7 +30,9 @@ __all__ = [
     "Sampled",
     "State",
     "Update",
+    "check_count",
     "check_range",
+    "check_whole",
     "group_names",
     "group_spans",
     "inner_state",
@@ -125,6 +127,17 @@ class Update(ABC):
     def compiled(self) -> bool:
         """Whether ``apply_`` may be traced."""
         return True
+
+    @property
+    def reads_gradient(self) -> bool:
+        """Whether what it does to the parameters depends on the gradient of the step.
+
+        True of what makes the part ``gradient``, and of wrappers of what is. An update of your own
+        that reads the gradient and calls its part otherwise says so here.
+        """
+        inner = [getattr(self, f.name) for f in fields(self)]  # type: ignore[arg-type]
+        wrapped = (u.reads_gradient for u in inner if isinstance(u, Update))
+        return self.part == "gradient" or any(wrapped)
 
     @property
     def needs_problem(self) -> bool:
@@ -258,3 +271,16 @@ def check_range(owner: str, low: float = 0.0, high: float = math.inf, **values: 
     for name, value in values.items():
         if not (math.isfinite(value) and low <= value < high):
             raise ValueError(f"{owner}: expected {low} <= {name} < {high}, got {value}")
+
+
+def check_whole(owner: str, **values: float) -> None:
+    """Raise ValueError, with owner, field and value, unless these are whole numbers."""
+    for name, value in values.items():
+        if value != int(value):
+            raise ValueError(f"{owner}: expected {name} to be a whole number, got {value}")
+
+
+def check_count(owner: str, low: int = 1, **counts: int) -> None:
+    """Raise ValueError unless these are whole numbers >= `low`, as `check_range` does."""
+    check_range(owner, low, **counts)
+    check_whole(owner, **counts)

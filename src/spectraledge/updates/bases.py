@@ -16,9 +16,10 @@ from spectraledge.block_basis import (
     trajectory_basis,
 )
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import State, Update, check_range
+from spectraledge.updates.base import State, Update, check_count
 from spectraledge.updates.basis import ATTENTION, Basis, Span, block_columns, is_due
 from spectraledge.updates.reference_trajectories import reference_trajectory
+from spectraledge.weight_matrices import check_kinds
 
 __all__ = [
     "InitialBasis",
@@ -50,8 +51,9 @@ class TrajectoryBasis(Basis):
         until: Last step of the reference run to look at; None looks at all of it.
 
     Raises:
-        ValueError: For numbers out of range, or a reference run that needs a reference run
-            itself; at ``init`` for a reference run of another model or with one snapshot only.
+        ValueError: For numbers out of range, an unknown kind, or a reference run that needs a
+            reference run itself; at ``init`` for a reference run of another model or with one
+            snapshot only.
     """
 
     run: Any
@@ -60,9 +62,10 @@ class TrajectoryBasis(Basis):
     until: int | None = None
 
     def __post_init__(self) -> None:
-        check_range("TrajectoryBasis", low=1, components=self.components)
+        check_count("TrajectoryBasis", components=self.components)
+        check_kinds("TrajectoryBasis", self.kinds)
         if self.until is not None:
-            check_range("TrajectoryBasis", low=1, until=self.until)
+            check_count("TrajectoryBasis", until=self.until)
         if reference_runs_of(getattr(self.run, "updates", ())):
             raise ValueError(
                 "TrajectoryBasis: expected a reference run that needs no reference run itself, "
@@ -105,7 +108,7 @@ class PastBasis(Basis):
         kinds: Kinds of matrices.
 
     Raises:
-        ValueError: For numbers out of range.
+        ValueError: For numbers out of range or an unknown kind.
     """
 
     components: int = 2
@@ -114,8 +117,9 @@ class PastBasis(Basis):
     kinds: tuple[str, ...] = ATTENTION
 
     def __post_init__(self) -> None:
-        check_range("PastBasis", low=1, components=self.components, every=self.every)
-        check_range("PastBasis", low=self.components + 1, window=self.window)
+        check_count("PastBasis", components=self.components, every=self.every)
+        check_count("PastBasis", self.components + 1, window=self.window)
+        check_kinds("PastBasis", self.kinds)
 
     @property
     def structure(self) -> tuple[Any, ...]:
@@ -161,7 +165,7 @@ class SingularBasis(Basis):
         kinds: Kinds of matrices.
 
     Raises:
-        ValueError: For numbers out of range.
+        ValueError: For numbers out of range or an unknown kind.
     """
 
     components: int = 3
@@ -169,9 +173,10 @@ class SingularBasis(Basis):
     kinds: tuple[str, ...] = ATTENTION
 
     def __post_init__(self) -> None:
-        check_range("SingularBasis", low=1, components=self.components)
+        check_count("SingularBasis", components=self.components)
+        check_kinds("SingularBasis", self.kinds)
         if self.every is not None:
-            check_range("SingularBasis", low=1, every=self.every)
+            check_count("SingularBasis", every=self.every)
 
     @property
     def structure(self) -> tuple[Any, ...]:
@@ -195,9 +200,15 @@ class InitialBasis(Basis):
 
     Args:
         kinds: Kinds of matrices.
+
+    Raises:
+        ValueError: For an unknown kind.
     """
 
     kinds: tuple[str, ...] = ATTENTION
+
+    def __post_init__(self) -> None:
+        check_kinds("InitialBasis", self.kinds)
 
     @property
     def structure(self) -> tuple[Any, ...]:
@@ -230,7 +241,7 @@ class RandomBasis(Basis):
         seed: Of the random numbers; may differ between the runs of a batch.
 
     Raises:
-        ValueError: For less than one component.
+        ValueError: For less than one component or an unknown kind.
     """
 
     components: int = 16
@@ -238,7 +249,8 @@ class RandomBasis(Basis):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_range("RandomBasis", low=1, components=self.components)
+        check_count("RandomBasis", components=self.components)
+        check_kinds("RandomBasis", self.kinds or ())
 
     @property
     def structure(self) -> tuple[Any, ...]:

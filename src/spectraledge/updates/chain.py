@@ -21,7 +21,7 @@ from spectraledge.updates.base import (
     resolved_per_run,
 )
 
-__all__ = ["Chain", "Link", "chain"]
+__all__ = ["Chain", "Link", "chain", "check_gradient_links", "structure"]
 
 Compile = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -148,6 +148,26 @@ def chain(
     if states is None:
         states = [_initial(same, theta, layout, groups) for same in zip(*recipes)]
     return Chain(links, compile), states
+
+
+def check_gradient_links(updates: Sequence[Update]) -> None:
+    """Raise unless every link that changes the gradient has a link after it that reads it.
+
+    Behind the optimizer such a link does nothing, since the next step has a gradient of its own.
+
+    Args:
+        updates: The links of one run.
+
+    Raises:
+        ValueError: Naming the first link whose work is lost, and where to put it.
+    """
+    for place, link in enumerate(updates):
+        if link.part is None and not any(later.reads_gradient for later in updates[place + 1 :]):
+            raise ValueError(
+                f"updates: expected a link after link {place} that reads the gradient which that "
+                f"one changes, got none; put it before the optimizer, as in ({type(link).__name__}"
+                f"(...), Adam()): {link}"
+            )
 
 
 def structure(update: Update) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range
+from spectraledge.updates.base import Clock, Groups, State, Update, check_count
 
 __all__ = ["During"]
 
@@ -40,9 +40,9 @@ class During(Update):
             raise TypeError(
                 f"During: expected an update, got {self.update!r}; write During(LowRank(0.5), 100)"
             )
-        check_range("During", low=1, start=self.start)
+        check_count("During", start=self.start)
         if self.stop is not None:
-            check_range("During", low=self.start + 1, stop=self.stop)
+            check_count("During", self.start + 1, stop=self.stop)
 
     @property
     def part(self) -> str | None:

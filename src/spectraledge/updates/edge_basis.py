@@ -10,8 +10,9 @@ from torch import Tensor
 
 from spectraledge.block_basis import BasisBlock, BlockBasis
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import State, check_range
+from spectraledge.updates.base import State, check_count
 from spectraledge.updates.basis import ATTENTION, Basis, Span, block_columns, is_due
+from spectraledge.weight_matrices import check_kinds
 
 __all__ = ["EdgeBasis"]
 
@@ -38,7 +39,7 @@ class EdgeBasis(Basis):
         kinds: Kinds of matrices.
 
     Raises:
-        ValueError: For numbers out of range.
+        ValueError: For numbers out of range or an unknown kind.
     """
 
     components: int = 2
@@ -47,8 +48,9 @@ class EdgeBasis(Basis):
     kinds: tuple[str, ...] = ATTENTION
 
     def __post_init__(self) -> None:
-        check_range("EdgeBasis", low=1, components=self.components, every=self.every)
-        check_range("EdgeBasis", low=self.components, window=self.window)
+        check_count("EdgeBasis", components=self.components, every=self.every)
+        check_count("EdgeBasis", self.components, window=self.window)
+        check_kinds("EdgeBasis", self.kinds)
 
     @property
     def structure(self) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from spectraledge.linalg import frobenius_norm
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range
+from spectraledge.updates.base import Clock, Groups, State, Update, check_count, check_range
 from spectraledge.updates.matrix_stacks import MatrixStack, matrix_stacks
 from spectraledge.updates.random_streams import generator, run_keys
 
@@ -56,7 +56,7 @@ class InjectTail(Update):
         return False
 
     def __post_init__(self) -> None:
-        check_range("InjectTail", low=1, rank=self.rank, at=self.at)
+        check_count("InjectTail", rank=self.rank, at=self.at)
         check_range("InjectTail", scale=self.scale)
         check_name("source", self.source, get_args(TailSource))
 

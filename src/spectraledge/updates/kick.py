@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, Sampled, State, check_range
+from spectraledge.updates.base import Clock, Groups, Sampled, State, check_count, check_range
 from spectraledge.updates.basis import Basis, OnBasis, check_basis, is_due
 from spectraledge.updates.random_streams import generator, run_keys
 
@@ -76,9 +76,9 @@ class Kick(OnBasis):
     def __post_init__(self) -> None:
         check_basis("Kick", self.basis)
         check_range("Kick", size=self.size)
-        check_range("Kick", low=1, at=self.at, samples=self.samples)
+        check_count("Kick", at=self.at, samples=self.samples)
         if self.every is not None:
-            check_range("Kick", low=1, every=self.every)
+            check_count("Kick", every=self.every)
         check_name("direction", self.direction, get_args(KickDirection))
         check_name("length", self.length, get_args(KickLength))
 
@@ -159,7 +159,7 @@ class OrthogonalNoise(OnBasis):
     def __post_init__(self) -> None:
         check_basis("OrthogonalNoise", self.basis)
         check_range("OrthogonalNoise", size=self.size)
-        check_range("OrthogonalNoise", low=1, every=self.every)
+        check_count("OrthogonalNoise", every=self.every)
 
     def init(self, theta: Tensor, layout: Layout, groups: Groups) -> State:
         """The directions, and the key of the random stream."""

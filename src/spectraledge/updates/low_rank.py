@@ -13,7 +13,7 @@ from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
 from spectraledge.decay.functional import decay_step
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range
+from spectraledge.updates.base import Clock, Groups, State, Update, check_count, check_range
 from spectraledge.updates.matrix_stacks import MatrixStack, matrix_stacks
 
 __all__ = ["LowRank"]
@@ -63,7 +63,7 @@ class LowRank(Update):
 
     def __post_init__(self) -> None:
         check_range("LowRank", strength=self.strength)
-        check_range("LowRank", low=1, every=self.every, heads=self.heads)
+        check_count("LowRank", every=self.every, heads=self.heads)
         check_method(self.method)
         check_name("scale", self.scale, get_args(DecayScale))
 

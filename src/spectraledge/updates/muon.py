@@ -12,7 +12,15 @@ from torch import Tensor
 from spectraledge.linalg import frobenius_norm, muon, polar_factor, polar_polynomial
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range, group_spans
+from spectraledge.updates.base import (
+    Clock,
+    Groups,
+    State,
+    Update,
+    check_count,
+    check_range,
+    group_spans,
+)
 from spectraledge.updates.matrix_stacks import MatrixStack, matrix_stacks
 
 __all__ = ["Muon", "MuonScale", "MuonSchedule"]
@@ -65,7 +73,7 @@ class Muon(Update):
 
     def __post_init__(self) -> None:
         check_range("Muon", high=1.0, momentum=self.momentum)
-        check_range("Muon", low=1, steps=self.steps)
+        check_count("Muon", steps=self.steps)
         check_name("scale", self.scale, get_args(MuonScale))
         check_name("schedule", self.schedule, get_args(MuonSchedule))
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from spectraledge.linalg.names import check_name
-from spectraledge.updates.base import Clock, State, Update, check_range
+from spectraledge.updates.base import Clock, State, Update, check_count, check_range
 from spectraledge.updates.basis import Basis, OnBasis, check_basis, is_due
 
 __all__ = ["BoostParallel", "Kept", "ProjectGradient", "ScaleGradient", "check_share", "weakened"]
@@ -59,7 +59,7 @@ class ProjectGradient(OnBasis):
     def __post_init__(self) -> None:
         check_basis("ProjectGradient", self.basis)
         check_share("ProjectGradient", self.strength)
-        check_range("ProjectGradient", low=1, every=self.every)
+        check_count("ProjectGradient", every=self.every)
         check_name("keep", self.keep, get_args(Kept))
 
     def apply_(

@@ -16,7 +16,9 @@ from spectraledge.updates.base import (
     Groups,
     State,
     Update,
+    check_count,
     check_range,
+    check_whole,
     inner_state,
     wrapped_state,
 )
@@ -26,7 +28,6 @@ __all__ = [
     "RampStrength",
     "RampStrengthAtEvent",
     "check_strength",
-    "check_whole",
     "scaled_strength",
 ]
 
@@ -143,7 +144,7 @@ class RampStrengthAtEvent(Update):
         check_name("quantity", self.quantity, get_args(Quantity))
         check_name("crossing", self.crossing, get_args(Crossing))
         check_range("RampStrengthAtEvent", low=-torch.inf, threshold=self.threshold)
-        check_range("RampStrengthAtEvent", low=1, patience=self.patience)
+        check_count("RampStrengthAtEvent", patience=self.patience)
         check_range(
             "RampStrengthAtEvent", duration=self.duration, before=self.before, after=self.after
         )
@@ -153,6 +154,11 @@ class RampStrengthAtEvent(Update):
     def part(self) -> str | None:
         """The part that the inner update makes."""
         return self.update.part
+
+    @property
+    def reads_gradient(self) -> bool:
+        """Where its norm is the event, or the inner update reads it."""
+        return self.quantity == "gradient_norm" or super().reads_gradient
 
     @property
     def compiled(self) -> bool:
@@ -230,13 +236,6 @@ def scaled_strength(hyper: Mapping[str, Any], since: Tensor) -> dict[str, Any]:
     # A weighted mean, not before + progress (after - before), so that both ends are exact.
     factor = hyper["before"] * (1 - progress) + hyper["after"] * progress
     return {**hyper["update"], "strength": hyper["update"]["strength"] * factor}
-
-
-def check_whole(owner: str, **steps: float) -> None:
-    """Raise unless these are whole numbers of steps."""
-    for name, value in steps.items():
-        if value != int(value):
-            raise ValueError(f"{owner}: expected a whole number of steps {name}, got {value}")
 
 
 def check_strength(owner: str, update: object) -> None:

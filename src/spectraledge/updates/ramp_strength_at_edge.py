@@ -15,13 +15,15 @@ from spectraledge.updates.base import (
     Groups,
     State,
     Update,
+    check_count,
     check_range,
+    check_whole,
     inner_state,
     wrapped_state,
 )
 from spectraledge.updates.basis import OnBasis
 from spectraledge.updates.edge_basis import COUNT, EdgeBasis
-from spectraledge.updates.ramp_strength import check_strength, check_whole, scaled_strength
+from spectraledge.updates.ramp_strength import check_strength, scaled_strength
 
 __all__ = ["RampStrengthAtEdge"]
 
@@ -67,7 +69,7 @@ class RampStrengthAtEdge(OnBasis):
         if not isinstance(self.basis, EdgeBasis):
             raise TypeError(f"{owner}: expected an EdgeBasis, got {self.basis!r}")
         check_range(owner, high=1, threshold=self.threshold)
-        check_range(owner, low=1, patience=self.patience)
+        check_count(owner, patience=self.patience)
         check_range(owner, duration=self.duration, before=self.before, after=self.after)
         check_whole(owner, duration=self.duration)
 

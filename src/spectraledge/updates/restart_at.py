@@ -16,6 +16,7 @@ from spectraledge.updates.base import (
     State,
     Update,
     check_range,
+    check_whole,
     inner_state,
     wrapped_state,
 )
@@ -57,8 +58,7 @@ class RestartAt(Update):
                 "RestartAt(Adam(), 1001.0)"
             )
         check_range("RestartAt", low=1, at=self.at)
-        if self.at != int(self.at):
-            raise ValueError(f"RestartAt: expected a whole number of steps at, got {self.at}")
+        check_whole("RestartAt", at=self.at)
 
     @property
     def part(self) -> str | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectraledge.linalg import frobenius_norm
 from spectraledge.snapshots import Layout
-from spectraledge.updates.base import Clock, Groups, State, Update, check_range
+from spectraledge.updates.base import Clock, Groups, State, Update, check_count
 from spectraledge.updates.matrix_stacks import matrix_stacks
 
 __all__ = ["TruncateRank"]
@@ -52,9 +52,9 @@ class TruncateRank(Update):
         return False
 
     def __post_init__(self) -> None:
-        check_range("TruncateRank", low=1, rank=self.rank, start=self.start)
+        check_count("TruncateRank", rank=self.rank, start=self.start)
         if self.stop is not None:
-            check_range("TruncateRank", low=self.start + 1, stop=self.stop)
+            check_count("TruncateRank", self.start + 1, stop=self.stop)
 
     def constants(self, theta: Tensor, layout: Layout, groups: Groups) -> dict[str, Any]:
         """The matrices, equal shapes together."""
