@@ -13,6 +13,7 @@ from spectraledge.instruments.curvature_alignment import VARIANTS, CurvatureAlig
 from spectraledge.instruments.loss_closure import LossClosure
 from spectraledge.instruments.loss_forms import loss_of_module
 from spectraledge.instruments.module_brackets import flat_checkpoint, module_brackets
+from spectraledge.instruments.plain_module import plain_module, under_own_names
 from spectraledge.instruments.trained_parameters import trained_parameters
 
 __all__ = ["curvature_alignment_of"]
@@ -75,9 +76,10 @@ def curvature_alignment_of(
             f"got {decayed}"
         )
     instrument = instrument or CurvatureAlignment()
+    model = plain_module(model)
     layout, theta = trained_parameters(OWNER, model)
     closure = LossClosure(model, loss_of_module(OWNER, loss), OWNER, layout)
-    start = flat_checkpoint(OWNER, "before", layout, theta, before).double()
+    start = flat_checkpoint(OWNER, "before", layout, theta, under_own_names(model, before)).double()
     moved = theta.double() - start
     learned = moved + (1 - (nan if decayed is None else decayed)) * start
     pairs = module_brackets(OWNER, closure, theta, batches, instrument.pairs)

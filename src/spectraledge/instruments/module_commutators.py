@@ -13,6 +13,7 @@ from spectraledge.instruments.commutator_summary import attention_columns, summa
 from spectraledge.instruments.commutators import commutators
 from spectraledge.instruments.loss_closure import LossClosure
 from spectraledge.instruments.loss_forms import loss_of_module
+from spectraledge.instruments.plain_module import plain_module
 from spectraledge.instruments.trained_parameters import trained_parameters
 from spectraledge.snapshots import Layout
 
@@ -108,6 +109,11 @@ def commutator_defect_of(
         >>> reading.defect > reading.defect_floor, len(reading.pair_defects)
         (True, 3)
     """
+    if len(batches) < 2:
+        raise ValueError(
+            f"commutator_defect_of: expected two batches at least, got {len(batches)}; the bracket "
+            "is of the gradients of two"
+        )
     most = len(batches) * (len(batches) - 1) // 2
     count = most if pairs is None else pairs
     if not 1 <= count <= most:
@@ -115,6 +121,7 @@ def commutator_defect_of(
             f"commutator_defect_of: expected 1 <= pairs <= {most}, all that {len(batches)} batches "
             f"make, got {count}; two batches make one pair"
         )
+    model = plain_module(model)
     layout, theta = trained_parameters("commutator_defect_of", model)
     problem = LossClosure(
         model, loss_of_module("commutator_defect_of", loss), "commutator_defect_of", layout

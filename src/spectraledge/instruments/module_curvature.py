@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spectraledge.instruments.curvature import check_numbers, curvature_along, ends_of
 from spectraledge.instruments.loss_closure import LossClosure
 from spectraledge.instruments.loss_forms import loss_of_output
+from spectraledge.instruments.plain_module import plain_module, under_own_names
 from spectraledge.instruments.trained_parameters import trained_parameters
 from spectraledge.linalg.lanczos import lanczos
 from spectraledge.snapshots import Layout
@@ -68,7 +69,7 @@ def curvature_of(
         eigenvalues: How many at each end, >= 1.
         iterations: Hessian-vector products for them, >= eigenvalues.
         directions: Directions d of any length, tensors by parameter name; parameters that are left
-            out do not move. E.g. the difference of two state dicts without buffers.
+            out do not move. E.g. the difference of two state dicts, whose buffers do not count.
         seed: Of the random start.
 
     Returns:
@@ -98,6 +99,7 @@ def curvature_of(
     """
     owner = "curvature_of"
     check_numbers(owner, eigenvalues, iterations)
+    model = plain_module(model)
     layout, theta = trained_parameters(owner, model)
     closure = LossClosure(model, loss_of_output(owner, loss), owner, layout)
     rows = flat_directions(owner, layout, [_movable(model, d) for d in directions]).to(theta.device)
@@ -116,6 +118,7 @@ def curvature_of(
 
 
 def _movable(model: nn.Module, direction: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A direction without its zeros for frozen parameters, as differences of state dicts have."""
+    """A direction without buffers, and zeros of frozen parameters, that state dicts have."""
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
-    return {n: d for n, d in direction.items() if n not in frozen or bool(d.any())}
+    named = under_own_names(model, direction).items()
+    return {n: d for n, d in named if n not in frozen or bool(d.any())}

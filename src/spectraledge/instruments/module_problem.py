@@ -13,6 +13,7 @@ from torch.func import functional_call
 from spectraledge.instruments.evaluated_module import EvaluatedModule
 from spectraledge.instruments.logits_check import check_logits
 from spectraledge.instruments.loss_closure import LossClosure
+from spectraledge.instruments.plain_module import plain_module
 from spectraledge.instruments.token_rows import Batches, TokenRows
 from spectraledge.snapshots import Layout, flatten_parameters
 from spectraledge.tasks import UNLABELLED
@@ -41,7 +42,7 @@ class ModuleProblem:
 
     Args:
         model: The module that is trained; not copied. Of a compiled or wrapped one the plain
-            module inside, here and for the `Probe`.
+            module inside is evaluated.
         train: Integer tokens ``(N, T)`` and labels, ``(N,)`` for one a row or ``(N, L)`` for one
             for each of L outputs and -100 where there is none, as logits have them: a language
             model's labels are those of the next token. Or a finite iterable of such pairs, read
@@ -93,7 +94,7 @@ class ModuleProblem:
         read_out_position: int | None = None,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.model = model
+        self.model = model = plain_module(model)
         self.layout = Layout.of(model)
         if not self.layout.size:
             raise ValueError(f"{OWNER}: expected a module with parameters, got {type(model)}")

@@ -20,6 +20,7 @@ from spectraledge.instruments.commutators import Commutator
 from spectraledge.instruments.loss_closure import LossClosure
 from spectraledge.instruments.loss_forms import loss_of_module
 from spectraledge.instruments.module_brackets import flat_checkpoint, module_brackets
+from spectraledge.instruments.plain_module import plain_module, under_own_names
 from spectraledge.instruments.subspace_projection import SubspaceProjection
 from spectraledge.instruments.trained_parameters import trained_parameters
 from spectraledge.snapshots import Layout
@@ -74,10 +75,12 @@ def subspace_projection_of(
         True
     """
     instrument = instrument or SubspaceProjection()
+    model = plain_module(model)
     layout, theta = trained_parameters(OWNER, model)
     closure = LossClosure(model, loss_of_module(OWNER, loss), OWNER, layout)
     pairs = module_brackets(OWNER, closure, theta, batches, instrument.pairs)
-    basis = _basis(instrument, layout, theta, pairs, checkpoints)
+    states = (under_own_names(model, state) for state in checkpoints)
+    basis = _basis(instrument, layout, theta, pairs, states)
     found = instrument.readings(torch.stack([pair.bracket for pair in pairs], 1), basis)
     return {name: array[0].tolist() for name, array in found.items()}
 

@@ -15,6 +15,7 @@ from spectraledge.decay import LowRankDecay
 from spectraledge.instruments.base import Differentiable, Instrument, Window
 from spectraledge.instruments.decay_recorder import DecayRecorder
 from spectraledge.instruments.observer import Observer
+from spectraledge.instruments.plain_module import plain_module
 from spectraledge.instruments.probe_state import (
     check_state,
     plain_layout,
@@ -36,7 +37,8 @@ class Probe:
     the parts is NaN.
 
     Args:
-        model: Any module; keep training the same object.
+        model: Any module, compiled or wrapped for data parallelism as it may be; keep training the
+            same object.
         instruments: Instruments; those that evaluate the model need a `problem`.
         every: Measure at step 0 and every multiple of this, >= 1; 1 for saved checkpoints, so that
             none is left out.
@@ -77,7 +79,7 @@ class Probe:
     ) -> None:
         if every < 1 or every != int(every):
             raise ValueError(f"Probe: expected a whole every >= 1, got {every}")
-        self.model = model
+        self.model = model = plain_module(model)
         self.every = every
         self._observer = Observer(instruments, problem)
         self._layout = Layout.of(model)

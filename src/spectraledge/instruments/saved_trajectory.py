@@ -7,24 +7,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from numbers import Real
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, cast
 
 import torch
 from torch import Tensor
 
+from spectraledge.instruments.checkpoint_states import (
+    State,
+    check_apart,
+    check_layout,
+    flat_of,
+    layout_of,
+    named_tensors_of,
+)
 from spectraledge.instruments.trajectory_pca import TrajectoryPCA, sketched_pieces
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
 from spectraledge.linalg.lazy_trajectory import lazy_products_of_pieces
 from spectraledge.linalg.names import check_name
 from spectraledge.linalg.trajectory_components import expanding_window_sizes
 from spectraledge.linalg.trajectory_gram import TrajectoryGram, trajectory_products
-from spectraledge.snapshots import Layout
 
 __all__ = ["TrajectoryReading", "trajectory_of"]
-
-State = Mapping[str, Tensor]
-# Buffers of normalisation layers: statistics of data, which no optimizer moves.
-STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def trajectory_of(
         checkpoints: State dictionaries in order, e.g. a generator that loads one file after
             another; each is taken once. Tensors that are not floating point are left out, and so
             are ``running_mean`` and ``running_var``. Other buffers count as weights, since a state
-            dictionary does not tell them apart; see `parameters`. Those of a list must be copies:
-            ``model.state_dict()`` is the live weights.
+            dictionary does not tell them apart, and so do tied tensors that were cloned one by
+            one; see `parameters`. Those of a list must be copies: ``model.state_dict()`` is the
+            live weights.
         instrument: Which matrices, how many components, which weight decay; the default knows the
             usual names of attention matrices.
         steps: Step of each checkpoint, for the decay of the initial weights; 0, 1, ... if None.
@@ -121,7 +125,7 @@ def trajectory_of(
     instrument = instrument if sketch is None else replace(instrument, sketch=sketch)
     sketch = instrument.sketch
     if isinstance(checkpoints, (list, tuple)):
-        _check_apart(checkpoints)
+        check_apart(checkpoints)
     moments_of = partial(_moments, steps=steps, lr=lr, sizes=sizes, decay=instrument.weight_decay)
     if held is not None:
         again, products = _read_again(checkpoints, instrument, held, sketch, parameters)
@@ -133,12 +137,12 @@ def trajectory_of(
     kept: list[list[tuple[Tensor, ...]]] = []
     grams: list[TrajectoryGram] = []
     for state in checkpoints:
-        named = _named(state, parameters)
-        found = _layout_of(named)
+        named = named_tensors_of(state, parameters)
+        found = layout_of(named)
         if scopes is None or layout is None:
             layout, scopes = found, TrajectoryScopes.of(found, instrument.kinds)
-        _check_layout(found, layout, count)
-        pieces = scopes.pieces_of(named) if resident else scopes.pieces(_flat(named))
+        check_layout(found, layout, count)
+        pieces = scopes.pieces_of(named) if resident else scopes.pieces(flat_of(named))
         if sketch is None:
             kept.append(pieces)
         else:
@@ -162,23 +166,24 @@ def _read_again(
     """Scopes, and the products of their pieces, from a sequence that is read several times."""
     if sketch is not None:
         raise ValueError(f"trajectory_of: pass sketch or held, got {sketch} and {held}")
-    if not isinstance(checkpoints, Sequence):
+    if not (hasattr(checkpoints, "__getitem__") and hasattr(checkpoints, "__len__")):
         raise TypeError(
             "trajectory_of: held reads checkpoints several times; expected a sequence, got "
             f"{type(checkpoints).__name__}; use sketch= for what can be read once"
         )
-    if len(checkpoints) < 2:
-        raise ValueError(f"expected at least two checkpoints, got {len(checkpoints)}")
-    layout = _layout_of(_named(checkpoints[0], parameters))
+    several = cast(Sequence[State], checkpoints)
+    if len(several) < 2:
+        raise ValueError(f"expected at least two checkpoints, got {len(several)}")
+    layout = layout_of(named_tensors_of(several[0], parameters))
     scopes = TrajectoryScopes.of(layout, instrument.kinds)
 
     def read(number: int) -> list[Tensor]:
-        named = _named(checkpoints[number], parameters)
-        _check_layout(_layout_of(named), layout, number)
+        named = named_tensors_of(several[number], parameters)
+        check_layout(layout_of(named), layout, number)
         # A piece of several parts, the parameters outside of all matrices, is one vector.
-        return [torch.cat(parts, -1) for parts in scopes.pieces(_flat(named))]
+        return [torch.cat(parts, -1) for parts in scopes.pieces(flat_of(named))]
 
-    return scopes, lazy_products_of_pieces(read, len(checkpoints), held=held)
+    return scopes, lazy_products_of_pieces(read, len(several), held=held)
 
 
 def _products(flats: list[list[tuple[Tensor, ...]]]) -> list[Tensor]:
@@ -243,54 +248,3 @@ def _rates(lr: Any, count: int) -> list[float | None]:
     if isinstance(lr, Real) or getattr(lr, "ndim", 1) == 0:
         return [float(lr)] * count
     return [None if rate is None else float(rate) for rate in lr]
-
-
-def _check_apart(checkpoints: Sequence[State]) -> None:
-    """Refuse checkpoints that are the same memory, as uncloned state dictionaries are."""
-    places = [
-        [t.data_ptr() for t in state.values() if isinstance(t, Tensor) and t.numel()]
-        for state in checkpoints
-    ]
-    for number, (before, now) in enumerate(pairwise(places), 1):
-        if now and now == before:
-            raise ValueError(
-                f"expected checkpoints that are copies, but number {number} lies in the memory of "
-                f"number {number - 1}, so they are equal; clone them when they are taken, as in "
-                "{name: w.clone() for name, w in model.state_dict().items()}"
-            )
-
-
-def _named(state: State, parameters: Collection[str] | None) -> dict[str, Tensor]:
-    """Floating-point tensors that count by name; tied ones once, under their first name."""
-    for name in parameters or ():
-        check_name("parameter of a checkpoint", name, tuple(state))
-    named, seen = {}, set()
-    for name, tensor in state.items():
-        statistic = name.rpartition(".")[2] in STATISTICS
-        if statistic if parameters is None else name not in parameters:
-            continue
-        place = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.stride())
-        known = (place, tensor.shape) in seen and tensor.numel() > 0
-        if tensor.is_floating_point() and not known:
-            named[name] = tensor.detach()
-            seen.add((place, tensor.shape))
-    return named
-
-
-def _layout_of(named: Mapping[str, Tensor]) -> Layout:
-    return Layout(tuple(named), tuple(tuple(t.shape) for t in named.values()))
-
-
-def _flat(named: Mapping[str, Tensor]) -> Tensor:
-    return torch.cat([t.reshape(-1) for t in named.values()]).unsqueeze(0)
-
-
-def _check_layout(found: Layout, expected: Layout, number: int) -> None:
-    if found == expected:
-        return
-    ours, theirs = (dict(zip(x.names, x.shapes)) for x in (expected, found))
-    differing = sorted(n for n in {*ours, *theirs} if ours.get(n) != theirs.get(n))
-    raise ValueError(
-        f"expected every checkpoint to have the same tensors, but number {number} differs from "
-        f"the first in {differing or 'their order'}"
-    )

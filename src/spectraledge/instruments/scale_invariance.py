@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from spectraledge.instruments.base import Instrument, Output, Window
+from spectraledge.instruments.plain_module import plain_module
 from spectraledge.linalg.names import check_name
 from spectraledge.snapshots import Layout
 
@@ -105,6 +106,7 @@ def scale_invariance_of(
         {'0.weight': True, '1.weight': False, '1.bias': None}
     """
     _check_numbers("scale_invariance_of", scales, tolerance)
+    model = plain_module(model)
     parameters = {name: p.detach() for name, p in model.named_parameters()}
     chosen = {name: (name,) for name in parameters} if groups is None else dict(groups)
     for name in (name for group in chosen.values() for name in group):
