@@ -444,3 +444,8 @@ def test_pace_forgets_a_slow_start_and_lost_work():
     assert pace.remaining == pytest.approx((1000 - 199) / 10.0, rel=0.02)
     pace.update(100)
     assert pace.speed is None
+
+
+def test_the_version_is_told(capfd):
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out.startswith("spectraledge 0.")

@@ -154,3 +154,30 @@ def test_errors():
     now = Snapshot(0, Problem([tiny()], EAGER).layout, torch.zeros(1, 1))
     with pytest.raises(ValueError, match=r"pass Window\(..., problem\)"):
         ScaleInvariance().measure(Window((now,)))
+
+
+class FusedQKNorm(nn.Module):
+    """Attention of one head with queries and keys normalised behind a fused projection."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.qkv = nn.Linear(8, 24, bias=False)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k = (nn.functional.rms_norm(y, (8,), eps=0.0) for y in (q, k))
+        return torch.softmax(q @ k.mT, -1) @ v
+
+
+def test_a_fused_projection_is_tested_by_its_parts():
+    found = scale_invariance_of(FusedQKNorm(), torch.randn(3, 5, 8))
+    told = {name: test.invariant for name, test in found.items()}
+    assert told == {
+        "qkv.weight": False,
+        "qkv.weight[query]": True,
+        "qkv.weight[key]": True,
+        "qkv.weight[value]": False,
+    }
+    both = {"qk": ["qkv.weight[query]", "qkv.weight[key]"]}
+    assert scale_invariance_of(FusedQKNorm(), torch.randn(3, 5, 8), groups=both)["qk"].invariant

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,10 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the command's name; those of this process if None.
 
     Returns:
-        Exit code: 0 if all went well, 1 if runs failed or are missing, 2 for wrong use, 130
-        after Ctrl-C. ``--help`` and flags that cannot be parsed raise `SystemExit`.
+        Exit code: 0 if all went well or for ``--version``, 1 if runs failed or are missing, 2 for
+        wrong use, 130 after Ctrl-C. ``--help`` and flags that cannot be parsed raise `SystemExit`.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(f"spectraledge {version('spectraledge')}")
+        return 0
     try:
         with _interrupts_end_the_process():
             command = _parse(words)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -15,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from spectraledge.decay.blocks import BlockSpec, automatic_blocks
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.plain_module import plain_module
 from spectraledge.linalg.names import check_name
+from spectraledge.matrices import parameter_roles
 from spectraledge.snapshots import Layout
 
 __all__ = ["ScaleInvariance", "ScaleTest", "scale_deviation", "scale_invariance_of"]
@@ -84,7 +87,8 @@ def scale_invariance_of(
         model: Returns a tensor, or an object with ``logits``; deterministic (call ``eval()``).
         inputs: One batch: a tensor, a tuple of arguments, or named arguments.
         groups: Parameters to rescale together, by name, e.g. everything that writes to the
-            residual stream; by default each parameter by itself.
+            residual stream; by default each parameter by itself, and of a fused projection also
+            ``name[query]``, ``name[key]`` and ``name[value]``.
         scales: Positive factors.
         tolerance: Largest deviation that counts as none; 1e-5 suits float32.
 
@@ -108,12 +112,17 @@ def scale_invariance_of(
     _check_numbers("scale_invariance_of", scales, tolerance)
     model = plain_module(model)
     parameters = {name: p.detach() for name, p in model.named_parameters()}
-    chosen = {name: (name,) for name in parameters} if groups is None else dict(groups)
+    pieces = _pieces(model, parameters)
+    chosen = {name: (name,) for name in pieces} if groups is None else dict(groups)
     for name in (name for group in chosen.values() for name in group):
-        check_name("parameter", name, tuple(parameters))
+        check_name("parameter", name, tuple(pieces))
 
     def logits(names: Sequence[str], scale: float) -> Tensor:
-        scaled = parameters | {name: scale * parameters[name] for name in names}
+        scaled = dict(parameters)
+        for name in names:
+            parameter, piece = pieces[name]
+            scaled[parameter] = scaled[parameter].clone()
+            piece(scaled[parameter]).mul_(scale)
         return _output(model, scaled, inputs).unsqueeze(0)
 
     with torch.no_grad():
@@ -123,11 +132,39 @@ def scale_invariance_of(
                 "or are not finite; call model.eval() to switch dropout off"
             )
         deviations = scale_deviation(logits, chosen, scales)[0].tolist()
-    zero = [not any(bool(parameters[n].any()) for n in group) for group in chosen.values()]
+    own = {name: piece(parameters[parameter]) for name, (parameter, piece) in pieces.items()}
+    zero = [not any(bool(own[n].any()) for n in group) for group in chosen.values()]
     return {
         name: ScaleTest(deviation, None if nothing else deviation < tolerance)
         for name, deviation, nothing in zip(chosen, deviations, zero)
     }
+
+
+def _pieces(
+    model: nn.Module, parameters: Mapping[str, Tensor]
+) -> dict[str, tuple[str, Callable[[Tensor], Tensor]]]:
+    """Every parameter, and what is fused in one, as views of it: its name, and how to get there."""
+    found: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {}
+    for name, role in parameter_roles(model).items():
+        found[name] = name, _whole
+        if role.kind != "fused_qkv":
+            continue
+        try:
+            blocks = automatic_blocks(parameters[name], role)
+        except ValueError:  # nobody can tell how it is divided
+            continue
+        if blocks is not None:
+            for number, strip in enumerate(blocks.strips):
+                found[f"{name}[{strip.name}]"] = name, partial(_strip, blocks, number)
+    return found
+
+
+def _whole(parameter: Tensor) -> Tensor:
+    return parameter
+
+
+def _strip(blocks: BlockSpec, number: int, parameter: Tensor) -> Tensor:
+    return blocks.split(parameter)[number]
 
 
 def _output(model: nn.Module, parameters: Mapping[str, Tensor], inputs: Any) -> Tensor:
