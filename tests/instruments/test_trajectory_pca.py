@@ -265,7 +265,7 @@ def test_a_list_is_not_copied_and_gives_what_an_iterator_does(monkeypatch):
     def refuse(named):
         raise AssertionError("a list is in memory already")
 
-    monkeypatch.setattr(saved_trajectory, "_flat", refuse)
+    monkeypatch.setattr(saved_trajectory, "flat_of", refuse)
     for kind in (list, tuple):
         found = trajectory_of(kind(states), instrument, lr=1e-3)
         assert found.labels == copied.labels

@@ -233,7 +233,7 @@ def test_directions_are_those_of_the_svd():
         ({"window": 4, "components": 5}, "components in 1..window=4, got 5"),
         ({"stride": 0}, "stride >= 1, got 0"),
         ({"weight_decay": -1.0}, "weight_decay >= 0, got -1"),
-        ({"weight_decay": math.nan}, "weight_decay >= 0, got nan"),
+        ({"weight_decay": math.nan}, "a number for weight_decay, got nan"),
         ({"kinds": ("attention",)}, "attention"),
     ],
 )
