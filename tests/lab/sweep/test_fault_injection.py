@@ -102,7 +102,7 @@ def check(tmp_path, number, kills, seed):
 
 
 def test_a_sweep_survives_random_kills(tmp_path):
-    check(tmp_path, number=20, kills=24, seed=0)
+    check(tmp_path, number=40, kills=24, seed=0)
 
 
 @pytest.mark.slow
