@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "spectraledge"
 
 # Names on one level do not import each other; a package may import itself.
 LEVELS = {
+    "names": 0,
     "linalg": 1, "series": 1, "tasks": 1, "models": 1, "report": 1,
     "snapshots": 2, "matrices": 2,
     "weight_matrices": 3, "decay": 3,

@@ -14,8 +14,8 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
 from spectraledge.matrices import ParameterKind, ParameterRole, parameter_roles
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = ["WeightMatrix", "check_kinds", "weight_matrices"]

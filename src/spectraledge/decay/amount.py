@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectraledge.linalg import frobenius_norm, polar_factor
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.normalisers import unit_gram
+from spectraledge.names import check_name
 
 __all__ = ["DecayMethod", "DecayScale", "check_method", "decay_amount"]
 

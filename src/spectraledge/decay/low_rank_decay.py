@@ -27,7 +27,7 @@ from spectraledge.decay.cautions import (
 from spectraledge.decay.functional import decay_step
 from spectraledge.decay.selection import Blocks, DecayTable, Select, select_parameters
 from spectraledge.decay.stacks import Piece, Rate, stack_rates, stack_views, stacks
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 
 __all__ = ["LowRankDecay"]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from spectraledge.decay.blocks import BlockSpec, automatic_blocks
-from spectraledge.linalg.names import check_name
 from spectraledge.matrices import ParameterRole, named_tensors, parameter_roles
+from spectraledge.names import check_name
 
 __all__ = ["SELECTIONS", "Blocks", "DecayTable", "Row", "Select", "select_parameters"]
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = ["State", "check_apart", "check_layout", "flat_of", "layout_of", "named_tensors_of"]

@@ -7,7 +7,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from spectraledge.linalg import discrete_logarithm_order
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 
 __all__ = [
     "ORDERS",

@@ -14,7 +14,7 @@ from spectraledge.instruments.base import Differentiable, Instrument, Output, Wi
 from spectraledge.instruments.batch_pairs import Pair, batch_pairs
 from spectraledge.instruments.commutator_summary import OUTPUTS, attention_columns, summary
 from spectraledge.instruments.commutators import METHODS, commutators
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 
 __all__ = ["CommutatorDefect"]
 

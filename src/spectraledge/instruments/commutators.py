@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from spectraledge.instruments.batch_pairs import Pair, batch_pairs
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 
 __all__ = ["METHODS", "Commutator", "Pair", "TwiceDifferentiable", "batch_pairs", "commutators"]
 

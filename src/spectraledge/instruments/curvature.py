@@ -13,7 +13,7 @@ from spectraledge.block_basis import gradient_basis, singular_basis
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.shape_batches import check_kinds
 from spectraledge.linalg.lanczos import RitzValues, lanczos
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Snapshot
 from spectraledge.weight_matrices import weight_matrices
 

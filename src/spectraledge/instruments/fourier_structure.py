@@ -21,7 +21,7 @@ from spectraledge.linalg import (
     rotated_concentration,
 )
 from spectraledge.linalg.fourier_nulls import ROUNDING_OF_MEAN
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = ["FourierStructure", "fourier_measures"]

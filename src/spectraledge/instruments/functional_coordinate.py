@@ -27,9 +27,9 @@ from spectraledge.instruments.labelled_tokens import (
 )
 from spectraledge.instruments.representations import probed_modules
 from spectraledge.linalg import frequencies_for_share, frequency_energy
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.output_coordinates import METHODS, output_coordinates
 from spectraledge.linalg.ridge import r_squared
+from spectraledge.names import check_name
 
 __all__ = ["FunctionalCoordinate", "coordinate_measures"]
 

@@ -34,7 +34,7 @@ from spectraledge.instruments.parameter_subset import (
 from spectraledge.instruments.probe_fits import probe_scores, targets_of
 from spectraledge.instruments.representations import INPUT
 from spectraledge.instruments.update_window import UpdateWindow
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = ["FunctionalResponse", "displaced_representations", "response_measures"]

@@ -18,7 +18,7 @@ from spectraledge.instruments.functional_site import (
     direction_names,
 )
 from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, check_subset
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 
 __all__ = ["PerturbationCurve", "directional_curvature", "perturbation_curve"]
 

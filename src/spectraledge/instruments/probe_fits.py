@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.ridge import r_squared, ridge_predictions, standardised
+from spectraledge.names import check_name
 
 __all__ = [
     "PROTOCOLS",

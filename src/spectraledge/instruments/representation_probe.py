@@ -21,8 +21,8 @@ from spectraledge.instruments.labelled_tokens import (
 )
 from spectraledge.instruments.probe_fits import READERS, ProbeScore, probe_scores, targets_of
 from spectraledge.instruments.representations import probed_modules
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.ridge import r_squared
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = ["RepresentationProbe", "probe_layer"]

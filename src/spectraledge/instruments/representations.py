@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = [

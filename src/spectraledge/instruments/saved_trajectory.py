@@ -23,9 +23,9 @@ from spectraledge.instruments.checkpoint_states import (
 from spectraledge.instruments.trajectory_pca import TrajectoryPCA, sketched_pieces
 from spectraledge.instruments.trajectory_scopes import TrajectoryScopes
 from spectraledge.linalg.lazy_trajectory import lazy_products_of_pieces
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.trajectory_components import expanding_window_sizes
 from spectraledge.linalg.trajectory_gram import TrajectoryGram, trajectory_products
+from spectraledge.names import check_name
 
 __all__ = ["TrajectoryReading", "trajectory_of"]
 

@@ -19,8 +19,8 @@ from torch.func import functional_call
 from spectraledge.decay.blocks import BlockSpec, automatic_blocks
 from spectraledge.instruments.base import Instrument, Output, Window
 from spectraledge.instruments.plain_module import plain_module
-from spectraledge.linalg.names import check_name
 from spectraledge.matrices import parameter_roles
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 
 __all__ = ["ScaleInvariance", "ScaleTest", "scale_deviation", "scale_invariance_of"]

@@ -23,7 +23,7 @@ from spectraledge.instruments.labelled_tokens import (
 from spectraledge.instruments.positional_fourier import counted_positions
 from spectraledge.instruments.probe_fits import probe_scores, targets_of
 from spectraledge.instruments.representations import block_names
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 from spectraledge.weight_matrices import WeightMatrix, weight_matrices
 

@@ -24,7 +24,7 @@ from spectraledge.instruments.projection_shares import (
     random_band,
 )
 from spectraledge.instruments.shape_batches import check_kinds
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Snapshot
 
 __all__ = ["SubspaceProjection", "whole_run_projections"]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 
 __all__ = ["Normaliser", "frobenius_norm", "normaliser_value"]
 

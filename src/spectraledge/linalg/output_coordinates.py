@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.ridge import standardised
+from spectraledge.names import check_name
 
 __all__ = ["METHODS", "OutputCoordinates", "output_coordinates"]
 

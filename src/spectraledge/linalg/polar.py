@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.normalisers import (
     Normaliser,
     as_tall,
@@ -30,6 +29,7 @@ from spectraledge.linalg.schedules import (
     newton_schulz,
     polar_express,
 )
+from spectraledge.names import check_name
 
 __all__ = ["PolarMethod", "polar_factor", "polar_polynomial"]
 

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
 from spectraledge.linalg.normalisers import (
     as_tall,
     frobenius_norm,
@@ -24,6 +23,7 @@ from spectraledge.linalg.normalisers import (
 )
 from spectraledge.linalg.polar import polar_factor, polar_polynomial
 from spectraledge.linalg.schedules import Schedule, gain, halley, polar_express
+from spectraledge.names import check_name
 
 __all__ = ["ProximalMethod", "published_step", "soft_threshold_singular_values"]
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Real
 
-from spectraledge.series.choices import check_choice
+from spectraledge.names import check_name
 from spectraledge.series.onset import first_held
 
 __all__ = ["GROK_RULES", "GrokRule", "count_crossings", "grok_rule", "grok_step"]
@@ -61,7 +61,7 @@ class GrokRule:
         if np.isnan(self.threshold):
             # Nothing reaches it, which would read as runs that never grokked.
             raise ValueError(f"{self.name}: expected a number as the threshold, got nan")
-        check_choice(f"reported step of {self.name}", self.reported, get_args(Reported))
+        check_name(f"reported step of {self.name}", self.reported, get_args(Reported))
 
     def step(self, steps: Real[np.ndarray, " T"], values: Real[np.ndarray, " _"]) -> int | None:
         """The step this rule reports.
@@ -142,7 +142,7 @@ def grok_rule(name: str) -> GrokRule:
         >>> grok_rule("grok_90").threshold
         0.9
     """
-    check_choice("grok rule", name, sorted(GROK_RULES))
+    check_name("grok rule", name, sorted(GROK_RULES))
     return GROK_RULES[name]
 
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float, Integer
 
-from spectraledge.series.choices import check_choice
+from spectraledge.names import check_name
 from spectraledge.series.intervals import Interval, mean_interval
 from spectraledge.series.paired import sign_flip_test, sign_test
 
@@ -131,7 +131,7 @@ class LeadTimes:
         Raises:
             ValueError: For an unknown denominator, or a reference that is missing or not used.
         """
-        check_choice("denominator", by, get_args(Denominator))
+        check_name("denominator", by, get_args(Denominator))
         if (by == "grok") != (reference is None):
             raise ValueError(
                 "expected reference steps for every denominator but 'grok', and none for it, got "
@@ -174,7 +174,7 @@ class LeadTimes:
         Raises:
             ValueError: For an unknown way to count these runs.
         """
-        check_choice("missed", missed, get_args(Missed))
+        check_name("missed", missed, get_args(Missed))
         grokked = ~np.isnan(self.groks)
         silent = grokked & np.isnan(self.onsets)
         signs = np.where(silent, -1.0, np.sign(self.leads))

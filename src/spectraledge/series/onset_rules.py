@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spectraledge.series.choices import check_choice
+from spectraledge.names import check_name
 from spectraledge.series.records import Records
 
 __all__ = ["PUBLISHED_ONSETS", "AboveFloor", "BaselineOnset", "Onset", "RelativeRise"]
@@ -169,7 +169,7 @@ class RelativeRise:
                 f"expected factor > 1 and floor_factor >= 0, got {self.factor} and "
                 f"{self.floor_factor}"
             )
-        check_choice("reference", self.reference, get_args(Reference))
+        check_name("reference", self.reference, get_args(Reference))
         _check_counts(reference_records=self.reference_records, persistence=self.persistence)
 
     def find(self, records: Records) -> Onset:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from spectraledge.series.choices import check_choice
+from spectraledge.names import check_name
 from spectraledge.series.intervals import Interval, check_share
 from spectraledge.series.seed_draws import drawn_weights, seed_spread
 from spectraledge.series.survival import Times
@@ -87,7 +87,7 @@ def power_law(
     """
     from scipy import stats
 
-    check_choice("method", method, get_args(Method))
+    check_name("method", method, get_args(Method))
     kept = _positive(x) & _positive(y)
     count, dropped = int(kept.sum()), int((~kept).sum())
     u, v = np.log(x[kept]), np.log(y[kept])

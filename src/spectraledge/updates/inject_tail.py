@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spectraledge.linalg import frobenius_norm
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 from spectraledge.updates.base import Clock, Groups, State, Update, check_count, check_range
 from spectraledge.updates.matrix_stacks import MatrixStack, matrix_stacks

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
 from spectraledge.decay.functional import decay_step
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 from spectraledge.updates.base import Clock, Groups, State, Update, check_count, check_range
 from spectraledge.updates.matrix_stacks import MatrixStack, matrix_stacks

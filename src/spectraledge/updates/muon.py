@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spectraledge.linalg import frobenius_norm, muon, polar_factor, polar_polynomial
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.snapshots import Layout
 from spectraledge.updates.base import (
     Clock,

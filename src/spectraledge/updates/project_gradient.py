@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from spectraledge.linalg.names import check_name
+from spectraledge.names import check_name
 from spectraledge.updates.base import Clock, State, Update, check_count, check_range
 from spectraledge.updates.basis import Basis, OnBasis, check_basis, is_due
 
