@@ -45,6 +45,7 @@ class Typed(Instrument):
         ("step", "0.1", "expected step as float, got '0.1'"),
         ("method", 3, "expected method as str, got 3"),
         ("kinds", ["query"], r"expected kinds as tuple\[str, ...\], got \['query'\]"),
+        ("steps", "12", r"expected steps as tuple\[int, ...\], got '12'"),
         ("steps", (1, 2.5), r"expected steps as tuple\[int, ...\], got \(1, 2.5\)"),
     ],
 )

@@ -155,6 +155,12 @@ def test_what_no_optimizer_has_and_stands_still_is_known():
     torch.testing.assert_close(shares[:, WEIGHT_DECAY], torch.ones(2).double(), atol=1e-6, rtol=0)
 
 
+def test_a_decay_by_hand_needs_the_optimizer_beside_it():
+    model = Attention()
+    with pytest.raises(ValueError, match="expected optimizer= beside low_rank_decay=, got none"):
+        Probe(model, [SPLIT], low_rank_decay=LowRankDecay(model, 1.0))
+
+
 def test_the_optimizer_of_another_model_is_refused():
     other = adamw(Attention().parameters(), weight_decay=0.1)
     with pytest.raises(ValueError, match=r"got \['AdamW'\] without any of its parameters"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 if TYPE_CHECKING:
     from spectraledge.decay.low_rank_decay import LowRankDecay
 
-__all__ = ["DecayWatcher", "Watched", "attached_decays", "forget_attached", "note_attached"]
+__all__ = ["DecayWatcher", "attached_decays", "forget_attached", "note_attached"]
 
 _attached: WeakKeyDictionary[Optimizer, list[LowRankDecay]] = WeakKeyDictionary()
 
@@ -25,35 +25,6 @@ class DecayWatcher(Protocol):
 
     def after(self, parameters: Sequence[Tensor]) -> None:
         """Called with the same parameters, decayed."""
-
-
-class Watched:
-    """Who looks on while a decay acts."""
-
-    def __init__(self) -> None:
-        self._watchers: list[DecayWatcher] = []
-
-    def add(self, watcher: DecayWatcher) -> Callable[[], None]:
-        """Let somebody look on.
-
-        Args:
-            watcher: Called before and after.
-
-        Returns:
-            A function that ends it.
-        """
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
-
-    def before(self, parameters: Sequence[Tensor]) -> None:
-        """Tell everybody that these are about to be decayed."""
-        for watcher in self._watchers:
-            watcher.before(parameters)
-
-    def after(self, parameters: Sequence[Tensor]) -> None:
-        """Tell everybody that they were."""
-        for watcher in self._watchers:
-            watcher.after(parameters)
 
 
 def note_attached(optimizer: Optimizer, decay: LowRankDecay) -> None:

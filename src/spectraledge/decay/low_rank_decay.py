@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 from spectraledge.decay.amount import DecayMethod, DecayScale, check_method
 from spectraledge.decay.attached import (
     DecayWatcher,
-    Watched,
     attached_decays,
     forget_attached,
     note_attached,
@@ -103,7 +102,7 @@ class LowRankDecay:
         self._owed: list[Rate] = [0.0] * len(self._table.selected)
         self._rho: dict[str, Tensor] = {}
         self._hook: Any = None
-        self._watched = Watched()
+        self._watchers: list[DecayWatcher] = []
         self._checked_precision = False
 
     @property
@@ -178,7 +177,13 @@ class LowRankDecay:
         Returns:
             A function that ends it.
         """
-        return self._watched.add(watcher)
+        self._watchers.append(watcher)
+
+        def stop() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return stop
 
     def step(self, lr: Rate | None = None) -> None:
         """Decay once, in a training loop without a torch optimizer.
@@ -256,7 +261,8 @@ class LowRankDecay:
     def _decay(self, rates: list[Rate]) -> None:
         # Views are taken anew, because moving a model to another device replaces its storage.
         parameters = [row.parameter for row in self._table.selected]
-        self._watched.before(parameters)
+        for watcher in self._watchers:
+            watcher.before(parameters)
         pieces = [
             Piece(f"{row.key}#{index}", view, rate)
             for row, rate in zip(self._table.selected, rates)
@@ -273,7 +279,8 @@ class LowRankDecay:
             for piece, new, rho in zip(group, after.split(counts), memory.split(counts)):
                 piece.view.copy_(new.view(piece.view.shape))
                 self._rho[piece.key] = rho
-        self._watched.after(parameters)
+        for watcher in self._watchers:
+            watcher.after(parameters)
 
     def _stacked_rho(self, group: list[Piece]) -> Tensor:
         view = group[0].view

@@ -71,10 +71,7 @@ class DecayRecorder:
         parameters = dict(model.named_parameters())
         self._names = {id(parameters[name]): name for name in names}
         _check_holds(every, parameters, self._names)
-        self._zeros = {
-            name: torch.zeros_like(parameters[name], dtype=torch.float64)
-            for name in self._names.values()
-        }
+        self._recorded = {name: parameters[name] for name in self._names.values()}
         self._sums: dict[str, dict[str, Tensor]] = {WEIGHT_DECAY: self._nothing()}
         self._held: set[str] = set()
         self._before: dict[str, Tensor] = {}
@@ -90,7 +87,10 @@ class DecayRecorder:
         self._watch(low_rank)
 
     def _nothing(self) -> dict[str, Tensor]:
-        return {name: zeros.clone() for name, zeros in self._zeros.items()}
+        return {
+            name: torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False)
+            for name, parameter in self._recorded.items()
+        }
 
     def _watch(self, decays: Iterable[LowRankDecay]) -> None:
         for decay in decays:
@@ -100,7 +100,9 @@ class DecayRecorder:
                 self._watched[id(decay)] = (decay, decay.watch(watcher))
 
     def _low_rank_sums(self) -> dict[str, Tensor]:
-        return self._sums.setdefault(LOW_RANK, self._nothing())
+        if LOW_RANK not in self._sums:
+            self._sums[LOW_RANK] = self._nothing()
+        return self._sums[LOW_RANK]
 
     @torch.no_grad()
     def _look(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -142,7 +144,7 @@ class DecayRecorder:
     @property
     def unseen(self) -> tuple[str, ...]:
         """Recorded parameters that no optimizer which stepped since the last `take` has."""
-        return tuple(name for name in self._zeros if name not in self._held)
+        return tuple(name for name in self._recorded if name not in self._held)
 
     def take(self) -> dict[str, Tensor]:
         """Displacements since the last call by part, ``(1, P)``; NaN where not recorded.
@@ -181,9 +183,9 @@ class DecayRecorder:
             ValueError: For sums of other parameters.
         """
         for part, sums in state["sums"].items():
-            if sums.keys() != self._zeros.keys():
+            if sums.keys() != self._recorded.keys():
                 raise ValueError(
-                    f"DecayRecorder: expected sums of {sorted(self._zeros)}, got {sorted(sums)}"
+                    f"DecayRecorder: expected sums of {sorted(self._recorded)}, got {sorted(sums)}"
                 )
             own = self._low_rank_sums() if part == LOW_RANK else self._sums[part]
             for name, total in sums.items():

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from numpy.typing import NDArray
 
+from spectraledge.instruments.update_decomposition import PARTS
 from spectraledge.series import decay_driven_alarm, decay_driven_windows, gradient_reentry
 
 __all__ = ["EdgeAlarm", "edge_alarm_of"]
@@ -48,7 +49,8 @@ def edge_alarm_of(readings: Readings) -> EdgeAlarm:
     An alarm is two windows in a row, without a displacement in common, in which the gradient has
     less than 0.2 of the energy along v₁, |cos(v₁, θ)| is above 0.6, decay makes more than half of
     the last displacement, and v₁ turns less than 95 % of drift and noise would. It says what moves
-    the weights, not that a network generalises: in none of the runs of our studies does it fire.
+    the weights, not that a network generalises. Of our 71 measured runs it fires in the 8 of a
+    scale-invariant model under weight decay, and in no other.
 
     Args:
         readings: Of a `Probe` with `SpectralEdge` and `UpdateDecomposition` of one window and
@@ -64,11 +66,11 @@ def edge_alarm_of(readings: Readings) -> EdgeAlarm:
     """
     edge, split = (_one(readings, name) for name in (EDGE, SPLIT))
     width = edge["singular_values"].shape[-1]
-    gradient = split["energy_share"][:, 0, 0]
+    gradient = split["energy_share"][:, PARTS.index("gradient"), 0]
     driven = decay_driven_windows(
         gradient,
         split["overlap"][:, 0],
-        split["interval_share"][:, 1],
+        split["interval_share"][:, PARTS.index("weight_decay")],
         edge["rotation"][:, 0],
         edge["least_null_rotation"][:, 0],
     )

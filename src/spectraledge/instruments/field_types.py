@@ -41,9 +41,9 @@ def check_field_types(instrument: Any) -> None:
 def _fits(value: Any, kind: str) -> bool:
     if kind in TUPLES:
         # A single text is a sequence of letters; which kinds there are, its own check says better.
-        return isinstance(value, str) or (
-            isinstance(value, tuple) and all(isinstance(item, TUPLES[kind]) for item in value)
-        )
+        if isinstance(value, str):
+            return TUPLES[kind] is str
+        return isinstance(value, tuple) and all(isinstance(item, TUPLES[kind]) for item in value)
     if kind in NUMBERS:
         return isinstance(value, NUMBERS[kind]) and not isinstance(value, bool)
     return kind != "str" or isinstance(value, str)

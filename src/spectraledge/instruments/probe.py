@@ -50,12 +50,12 @@ class Probe:
     Raises:
         ValueError: If `every` is below 1, two instruments have the same key, or one evaluates
             the model and there is no problem; for weight decay inside the gradient if an
-            instrument needs parts.
+            instrument needs parts; for a low-rank decay without an optimizer.
 
     Cost: a copy of all parameters at every measurement, and of as many as instruments look back
     at: 4 bytes a parameter each, and 8 more for each recorded part. `SpectralEdge` and
-    `UpdateDecomposition` with their windows of 5 keep 7, some 84 bytes a parameter; with a sketch
-    next to nothing.
+    `UpdateDecomposition` with their windows of 5 keep 7, with what is summed some 90 bytes a
+    parameter; with a sketch next to nothing.
 
     Example:
         >>> from spectraledge.instruments import WeightSpectrum
@@ -86,10 +86,15 @@ class Probe:
         self._steps: list[int] = []
         self._arrays: dict[str, list[dict[str, Tensor]]] = {}
         self._optimizers = _several(optimizer, Optimizer)
+        by_hand = _several(low_rank_decay, LowRankDecay)
+        if by_hand and not self._optimizers:
+            raise ValueError(
+                "Probe: expected optimizer= beside low_rank_decay=, got none; without it nobody can "
+                "tell what of a displacement is left for the gradient"
+            )
         wanted = self._observer.parts_wanted(self._layout)
         self._decay = None
         if self._optimizers and wanted:
-            by_hand = _several(low_rank_decay, LowRankDecay)
             self._decay = DecayRecorder(model, self._optimizers, wanted, low_rank=by_hand)
         self._named_parts = self._observer.part_names
         self._last: Tensor | None = None
