@@ -89,8 +89,8 @@ class Probe:
         by_hand = _several(low_rank_decay, LowRankDecay)
         if by_hand and not self._optimizers:
             raise ValueError(
-                "Probe: expected optimizer= beside low_rank_decay=, got none; without it nobody can "
-                "tell what of a displacement is left for the gradient"
+                "Probe: expected optimizer= beside low_rank_decay=, got none; without it nobody "
+                "can tell what of a displacement is left for the gradient"
             )
         wanted = self._observer.parts_wanted(self._layout)
         self._decay = None
