@@ -19,6 +19,7 @@ from spectraledge.instruments import (
     Curvature,
     CurvatureAlignment,
     DepthComposition,
+    EdgeImportance,
     FunctionalCoordinate,
     FunctionalResponse,
     GapFlow,
@@ -33,6 +34,7 @@ from spectraledge.instruments import (
     RepresentationProbe,
     ScaleInvariance,
     SingularProbe,
+    StructureCurve,
     SpectralEdge,
     SubspaceProjection,
     instrument_key,
@@ -51,6 +53,7 @@ EVALUATING = [
     Curvature(iterations=3, eigenvalues=1, batches=1),
     CurvatureAlignment(pairs=2),
     DepthComposition(rows=12),
+    EdgeImportance(rows=12, directions=1, batches=1),
     FunctionalCoordinate(rows=40, shuffles=2),
     FunctionalResponse(rows=12, window=2, count=2, module="blocks.0"),
     GapFlow(window=2, gaps=1, batches=2),
@@ -62,6 +65,7 @@ EVALUATING = [
     RepresentationProbe(rows=12, readers=("linear",), seeds=1),
     ScaleInvariance(examples=8),
     SingularProbe(rows=12, seeds=1),
+    StructureCurve(rows=12, points=3, directions=1),
     SubspaceProjection(pairs=2),
 ]
 

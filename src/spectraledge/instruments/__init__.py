@@ -17,6 +17,7 @@ from spectraledge.instruments.curvature_alignment import CurvatureAlignment
 from spectraledge.instruments.decay_geometry import DecayGeometry
 from spectraledge.instruments.depth_composition import DepthComposition
 from spectraledge.instruments.edge_alarm import EdgeAlarm, edge_alarm_of
+from spectraledge.instruments.edge_importance import EdgeImportance
 from spectraledge.instruments.edge_noise import EdgeNoise
 from spectraledge.instruments.fourier_structure import FourierStructure
 from spectraledge.instruments.functional_coordinate import FunctionalCoordinate
@@ -52,6 +53,7 @@ from spectraledge.instruments.scale_invariance import (
 )
 from spectraledge.instruments.singular_probe import SingularProbe
 from spectraledge.instruments.spectral_edge import SpectralEdge
+from spectraledge.instruments.structure_curve import StructureCurve
 from spectraledge.instruments.subspace_projection import (
     SubspaceProjection,
     whole_run_projections,
@@ -73,6 +75,7 @@ __all__ = [
     "DepthComposition",
     "Differentiable",
     "EdgeAlarm",
+    "EdgeImportance",
     "EdgeNoise",
     "FourierStructure",
     "FunctionalCoordinate",
@@ -97,6 +100,7 @@ __all__ = [
     "ScaleTest",
     "SingularProbe",
     "SpectralEdge",
+    "StructureCurve",
     "SubspaceProjection",
     "TrajectoryPCA",
     "TrajectoryReading",

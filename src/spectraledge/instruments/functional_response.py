@@ -92,7 +92,9 @@ def response_measures(
     its mean at the token of the lowest id over that at the token of the highest; for concentration,
     elevation and peak see `class_fourier`, of the means of f in each class of the label.
     ``published_score`` is the test R² of ridge (α = 1) from Δh to the label as a number, ``score``
-    the scale-free one; see `probe_scores`.
+    the scale-free one; see `probe_scores`. ``position_*`` are of the means of f at each position:
+    the published spectrum keeps frequency 0, which has most whatever f is, since f >= 0;
+    ``position_mean_share`` is its share of the power, the others are of the rest.
 
     Args:
         change: Δh at labelled tokens, as its features.
@@ -125,8 +127,22 @@ def response_measures(
         "size": response.mean().sqrt().item(),
         "token_ratio": (first / last).item(),
         **{name: value.item() for name, value in class_fourier(means, counts).items()},
+        **_position_waves(response, change.position),
         "published_score": fixed.r_squared,
         "score": sum(score.r_squared for score in free) / seeds,
+    }
+
+
+def _position_waves(response: Tensor, position: Tensor) -> dict[str, float]:
+    """The spectrum over positions of the mean response at each."""
+    means, counts = class_means(response, position, position.unique())
+    found = class_fourier(means, counts)
+    power = torch.fft.rfft(means).abs().square()
+    share = power[0] / torch.where(found["peak"].isfinite(), power.sum(), nan)
+    return {
+        "position_mean_share": share.item(),
+        "position_concentration": found["concentration"].item(),
+        "position_peak": found["peak"].item(),
     }
 
 
@@ -189,6 +205,9 @@ class FunctionalResponse(Instrument):
             ("peak", "frequency over classes that has most", "1"),
             ("weighted_concentration", "share of the variance over tokens in one frequency", "1"),
             ("weighted_peak", "frequency that explains most of it", "1"),
+            ("position_mean_share", "share of frequency 0 over positions in the power", "1"),
+            ("position_concentration", "largest share of another frequency in the rest", "1"),
+            ("position_peak", "that frequency, in periods over the positions", "1"),
             ("published_score", "test R² of ridge from Δh to the label, fixed penalty", "1"),
             ("score", "test R² of the scale-free ridge, mean over splits", "1"),
         )
