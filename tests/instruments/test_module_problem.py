@@ -34,8 +34,8 @@ from spectraledge.instruments import (
     RepresentationProbe,
     ScaleInvariance,
     SingularProbe,
-    StructureCurve,
     SpectralEdge,
+    StructureCurve,
     SubspaceProjection,
     instrument_key,
 )

@@ -52,7 +52,7 @@ def test_the_relative_commutator_is_at_most_one_and_knows_no_scale():
     generator = torch.Generator().manual_seed(1)
     pairs = torch.randn(500, 18, generator=generator, dtype=torch.float64)
     found = query_key_commutator(pairs, SQUARE)
-    assert 0 < found["relative_commutator"].min()
+    assert found["relative_commutator"].min() > 0
     assert found["relative_commutator"].max() <= 1
     scaled = query_key_commutator(torch.cat([3 * pairs[:, :9], pairs[:, 9:] / 7], 1), SQUARE)
     torch.testing.assert_close(scaled["relative_commutator"], found["relative_commutator"])
