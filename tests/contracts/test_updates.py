@@ -25,6 +25,7 @@ from spectraledge.updates import (
     During,
     EdgeBasis,
     Grokfast,
+    HoldNorm,
     Hyperball,
     InitialBasis,
     InjectTail,
@@ -76,6 +77,8 @@ VARIANTS = {
     "During-OrthogonalNoise-past": lambda x: During(OrthogonalNoise(PastBasis(1, 1), x, 2), 3),
     "During-NormClamp": lambda x: During(NormClamp((0, 6), (1.0, x)), 3),
     "Grokfast": lambda x: Grokfast(x, 5 * x, on="not_qk"),
+    "During-HoldNorm": lambda x: During(HoldNorm(1, on="matrices"), 3),
+    "HoldNorm": lambda x: HoldNorm(10 * x - 1, on="matrices"),
     "Hyperball": lambda x: Hyperball(x, on="matrices"),
     "InjectTail": lambda x: InjectTail(3, 4, x, on="matrices"),
     "InjectTail-random": lambda x: InjectTail(3, 4, x, source="random"),
@@ -288,7 +291,7 @@ def test_only_what_it_says_is_changed(variant):
 
 
 # These answer the optimizer's step and do nothing where there was none; or decay by it.
-NEEDS_A_STEP = Hyperball
+NEEDS_A_STEP = (HoldNorm, Hyperball)
 
 
 @each

@@ -14,8 +14,11 @@ from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.release_arms import (
     ARMS,
     BASELINE,
+    EARLY_ARMS,
     RELEASED,
     SPARED,
+    early,
+    held,
     restarted,
 )
 from spectraledge.experiments.spectral_edge.release_claims import BY_EDGE, RETURNED, release_claims
@@ -66,6 +69,12 @@ OFF_EDGE, ALONG_EDGE, BACK = (
     "Decay along the edge alone compresses as much",
     "What was released is compressed again when decay returns",
 )
+SHARPER = "Released attention becomes sharper though no longer than before"
+HELD_BACK = (
+    "Releasing decay brings the published linear probe back, attention no longer than before"
+)
+EARLY_COST = "Decay released before generalising costs accuracy"
+EARLY_BACK = "The probe comes back when decay is released before generalising too"
 NEW = "The probe comes back with a new optimizer too, as published"
 RELEASE = [
     one("Released weights grow back", RELEASED, NORM, 1.5, 0.8),
@@ -74,6 +83,11 @@ RELEASE = [
     }),
     one("Releasing decay brings the published linear probe back", RELEASED, PUBLISHED, 0.99, 0.8),
     one(NEW, restarted(RELEASED), PUBLISHED, 0.99, 0.8),
+    Planted(SHARPER, {(held(RELEASED), curve): at_end(0.8, 1.2) for curve in ENTROPIES}),
+    one(HELD_BACK, held(RELEASED), PUBLISHED, 0.99, 0.8),
+    one("Holding the length of attention costs no accuracy", held(BASELINE), ACCURACY, 0.9, 0.8),
+    one(EARLY_COST, early(RELEASED), ACCURACY, 0.8, 0.95),
+    one(EARLY_BACK, early(RELEASED), PUBLISHED, 0.99, 0.8),
     one("Releasing decay makes depth more linear", RELEASED, FREE, 0.99, 0.8),
     one("Releasing decay costs no accuracy", RELEASED, ACCURACY, 0.9, 0.8),
     one("Doubling decay costs no accuracy", "decay 2", ACCURACY, 0.9, 0.8),
@@ -87,6 +101,8 @@ RELEASE = [
 CONTROLS = [
     one("Released weights grow back", BASELINE, NORM, 0.8, 1.5),
     one(NEW, restarted(BASELINE), PUBLISHED, 0.8, 0.99),
+    one(HELD_BACK, held(BASELINE), PUBLISHED, 0.8, 0.99),
+    one(EARLY_COST, early(BASELINE), ACCURACY, 0.95, 0.8),
     one("Releasing decay costs no accuracy", BASELINE, ACCURACY, 0.9, 0.99),
 ]
 EVENT = "Decay that goes off with the edge ends better than decay that goes off at a fixed step"
@@ -111,7 +127,7 @@ LATEST = [one(EVENT, FIXED[-1], ACCURACY, 0.8, 0.99)]
 
 
 def release(curves, outcome):
-    base = dict.fromkeys((BASELINE, *ARMS), SAME)
+    base = dict.fromkeys((BASELINE, *ARMS, *EARLY_ARMS), SAME)
     rows = planted_arms(base, curves, outcome, STEPS)
     return statuses(release_claims(EdgeGroup(DYCK, REGIME, rows)))
 
@@ -159,7 +175,9 @@ def test_an_arm_above_one_that_spares_attention_leaves_both_ways_of_decay_undeci
 @pytest.mark.parametrize("claim", [OFF_EDGE, ALONG_EDGE])
 def test_without_the_arm_that_spares_attention_neither_way_is_decided(claim):
     case = norms(claim, off=(1.0, 1.0), along=(1.0, 1.0))
-    rows = planted_arms(dict.fromkeys((BASELINE, *ARMS), SAME), case.curves, HOLDS, STEPS)
+    rows = planted_arms(
+        dict.fromkeys((BASELINE, *ARMS, *EARLY_ARMS), SAME), case.curves, HOLDS, STEPS
+    )
     group = EdgeGroup(DYCK, REGIME, {**rows, SPARED: {}})
     assert statuses(release_claims(group))[claim] == "undecided"
 

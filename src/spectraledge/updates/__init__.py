@@ -18,6 +18,7 @@ from spectraledge.updates.clip import ClipGradient
 from spectraledge.updates.during import During
 from spectraledge.updates.edge_basis import EdgeBasis
 from spectraledge.updates.grokfast import Grokfast
+from spectraledge.updates.hold_norm import HoldNorm
 from spectraledge.updates.hyperball import Hyperball
 from spectraledge.updates.inject_tail import InjectTail
 from spectraledge.updates.kick import Kick, OrthogonalNoise
@@ -51,6 +52,7 @@ __all__ = [
     "EdgeBasis",
     "Grokfast",
     "Groups",
+    "HoldNorm",
     "Hyperball",
     "InitialBasis",
     "InjectTail",

@@ -11,6 +11,7 @@ from spectraledge.updates import (
     Adam,
     ClipGradient,
     EdgeBasis,
+    HoldNorm,
     LowRank,
     ProjectUpdate,
     RampStrength,
@@ -19,7 +20,19 @@ from spectraledge.updates import (
     WeightDecay,
 )
 
-__all__ = ["ARMS", "BASELINE", "PUBLISHED_ARMS", "RELEASED", "SPARED", "arm_runs", "restarted"]
+__all__ = [
+    "ARMS",
+    "BASELINE",
+    "EARLY_ARMS",
+    "HELD",
+    "PUBLISHED_ARMS",
+    "RELEASED",
+    "SPARED",
+    "arm_runs",
+    "early",
+    "held",
+    "restarted",
+]
 
 BASELINE, RELEASED = "decay 1 throughout", "decay 0"
 # What decay along or off the edge is to be compared with: all other weights go on decaying.
@@ -28,6 +41,8 @@ SPARED = "all but attention"
 PUBLISHED_ARMS = MappingProxyType({
     RELEASED: 0.0, "decay 1/2": 0.5, BASELINE: 1.0, "decay 2": 2.0,
 })  # fmt: skip
+# Doses with the length of the attention weights held.
+HELD = (RELEASED, BASELINE)
 Chain = Callable[[int, int], tuple[Update, ...]]
 ADAM = Adam(beta2=0.98)
 
@@ -35,6 +50,16 @@ ADAM = Adam(beta2=0.98)
 def restarted(arm: str) -> str:
     """Name of a published dose with a new optimizer at the step of the change, as published."""
     return f"{arm}, new optimizer"
+
+
+def early(arm: str) -> str:
+    """Name of such a dose where the change comes before the network generalises, as published."""
+    return f"{restarted(arm)}, early"
+
+
+def held(arm: str) -> str:
+    """Name of a dose with the length of the attention weights held from the change on."""
+    return f"{arm}, length of attention held"
 
 
 def _decay(*links: Update, optimizer: Update = ADAM) -> tuple[Update, ...]:
@@ -47,6 +72,13 @@ def _published(strength: float) -> Chain:
         after = float(start + 1)
         decay = RampStrength(WeightDecay(1.0, on="all"), after, after=strength)
         return _decay(decay, optimizer=RestartAt(ADAM, after))
+
+    return chain
+
+
+def _held(strength: float) -> Chain:
+    def chain(start: int, cadence: int) -> tuple[Update, ...]:
+        return (*_switched(strength)(start, cadence), HoldNorm(float(start), on="attention"))
 
     return chain
 
@@ -105,16 +137,23 @@ ARMS = MappingProxyType({
     SPARED: _all_but_attention,
     "low-rank in attention": _low_rank,
     **{restarted(arm): _published(strength) for arm, strength in PUBLISHED_ARMS.items()},
+    **{held(arm): _held(PUBLISHED_ARMS[arm]) for arm in HELD},
+})  # fmt: skip
+EARLY_ARMS = MappingProxyType({
+    early(arm): _published(strength) for arm, strength in PUBLISHED_ARMS.items()
 })  # fmt: skip
 
 
-def arm_runs(regime: EdgeRegime, start: int, steps: int) -> dict[str, list[RunSpec]]:
+def arm_runs(
+    regime: EdgeRegime, start: int, steps: int, early_start: int
+) -> dict[str, list[RunSpec]]:
     """One run a seed for every arm, the baseline among them.
 
     Args:
         regime: Task, model and training.
         start: Step from which on the decay is another.
         steps: Of every run.
+        early_start: The same step of the arms whose change comes early.
 
     Returns:
         Runs by arm; they share initial weights, data, batches and, up to `start`, everything.
@@ -122,4 +161,6 @@ def arm_runs(regime: EdgeRegime, start: int, steps: int) -> dict[str, list[RunSp
     runs = {BASELINE: regime.runs(steps=steps)}
     for arm, chain in ARMS.items():
         runs[arm] = regime.runs(chain(start, regime.record_every), steps=steps)
+    for arm, chain in EARLY_ARMS.items():
+        runs[arm] = regime.runs(chain(early_start, regime.record_every), steps=steps)
     return dict(runs)

@@ -14,6 +14,8 @@ from spectraledge.experiments.spectral_edge.release_arms import (
     PUBLISHED_ARMS,
     RELEASED,
     SPARED,
+    early,
+    held,
     restarted,
 )
 from spectraledge.experiments.spectral_edge.release_runs import (
@@ -53,7 +55,10 @@ def numbers_of(group: EdgeGroup) -> dict[str, Number]:
 
 def release_claims(group: EdgeGroup) -> list[Verdict]:
     """All verdicts."""
-    return [*_released(group), *_accurate(group), *_all_compressed(group)]
+    return [
+        *_released(group), *_held_claims(group), *_early_claims(group), *_accurate(group),
+        *_all_compressed(group),
+    ]  # fmt: skip
 
 
 def _released(group: EdgeGroup) -> list[Verdict]:
@@ -81,6 +86,43 @@ def _released(group: EdgeGroup) -> list[Verdict]:
         _apart(
             group, "Releasing decay makes depth more linear", "implied",
             numbers["linear R², scale-free"], RELEASED, "Scale-free linear R²", above=0.005,
+        ),
+    ]  # fmt: skip
+
+
+def _held_claims(group: EdgeGroup) -> list[Verdict]:
+    """What released decay does where attention may not become longer."""
+    numbers, arm, base = numbers_of(group), held(RELEASED), held(BASELINE)
+    return [
+        _apart(
+            group, "Released attention becomes sharper though no longer than before", "not tested",
+            numbers["entropy over even"], arm, "Entropy of attention over even", below=0.0,
+            base=base,
+        ),
+        _apart(
+            group, "Releasing decay brings the published linear probe back, attention no longer "
+            "than before", "not tested", numbers["linear R², published"], arm,
+            "Published linear R²", above=0.0, base=base,
+        ),
+        _apart(
+            group, "Holding the length of attention costs no accuracy", "not tested",
+            numbers["accuracy"], base, "Accuracy", above=-0.02,
+        ),
+    ]  # fmt: skip
+
+
+def _early_claims(group: EdgeGroup) -> list[Verdict]:
+    """What released decay does where nothing has generalised yet."""
+    numbers = numbers_of(group)
+    return [
+        _apart(
+            group, "Decay released before generalising costs accuracy", "run, no number given",
+            numbers["accuracy"], early(RELEASED), "Accuracy", below=0.0, base=early(BASELINE),
+        ),
+        _apart(
+            group, "The probe comes back when decay is released before generalising too",
+            "run, no number given", numbers["linear R², published"], early(RELEASED),
+            "Published linear R²", above=0.0, base=early(BASELINE),
         ),
     ]  # fmt: skip
 

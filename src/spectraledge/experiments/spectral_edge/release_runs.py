@@ -49,7 +49,8 @@ INSTRUMENTS: tuple[Measured, ...] = (
     (PROBE, At((1000, 2500, 4000))),
 )
 release_curve = CurveNames([SPLIT, NORM, ATTENTION, PROBE])
-START, STEPS = 1000, 4000
+# Published: "post-grok" and "pre-grok"; the latter names no numbers.
+START, EARLY, STEPS = 1000, 400, 4000
 LAST_RECORDS = 5
 
 
@@ -57,8 +58,9 @@ def released_runs(scale: Scale) -> dict[str, list[RunSpec]]:
     """Runs by arm; at the published size from step 1000 on, for 3000 steps."""
     regime = edge_regimes(scale)[DYCK]
     if scale == "smoke":
-        return arm_runs(regime, regime.record_every * 3, regime.steps - 2 * regime.record_every)
-    return arm_runs(regime, START, STEPS)
+        every = regime.record_every
+        return arm_runs(regime, 3 * every, regime.steps - 2 * every, early_start=every)
+    return arm_runs(regime, START, STEPS, early_start=EARLY)
 
 
 def release_group(known: Known, scale: Scale) -> EdgeGroup:

@@ -7,7 +7,12 @@ from spectraledge.experiments.spectral_edge.dyck_numbers import RELEASE_NUMBERS
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
 from spectraledge.experiments.spectral_edge.edge_study import drawn
 from spectraledge.experiments.spectral_edge.published_numbers import numbers_section
-from spectraledge.experiments.spectral_edge.release_arms import BASELINE, PUBLISHED_ARMS, restarted
+from spectraledge.experiments.spectral_edge.release_arms import (
+    BASELINE,
+    EARLY_ARMS,
+    PUBLISHED_ARMS,
+    restarted,
+)
 from spectraledge.experiments.spectral_edge.release_claims import numbers_of
 from spectraledge.experiments.spectral_edge.release_runs import ATTENTION, SPLIT, release_curve
 from spectraledge.report import Figure, Section, Table
@@ -40,15 +45,17 @@ def _end_section(group: EdgeGroup) -> Section:
 
 def _curve_section(group: EdgeGroup) -> Section:
     new = [restarted(arm) for arm in PUBLISHED_ARMS]
-    others = [arm for arm in group.rows if arm not in (*PUBLISHED_ARMS, *new)]
+    shown = (*PUBLISHED_ARMS, *new, *EARLY_ARMS)
+    others = [arm for arm in group.rows if arm not in shown]
     figures = [
         figure
-        for arms in (tuple(PUBLISHED_ARMS), (BASELINE, *others), tuple(new))
+        for arms in (tuple(PUBLISHED_ARMS), (BASELINE, *others), tuple(new), tuple(EARLY_ARMS))
         for figure in _curves(EdgeGroup(group.name, group.regime, {a: group.rows[a] for a in arms}))
     ]
     return Section(
         "Over training",
-        "The published doses, the other arms, and the doses with a new optimizer, as published.",
+        "The published doses, the other arms, and the doses with a new optimizer, as published: "
+        "once a network has generalised, and before.",
         figures,
     )
 
