@@ -21,8 +21,9 @@ from spectraledge.cli.entry import _parse
 from spectraledge.cli.pace import Pace
 from spectraledge.decay.amount import DecayMethod, DecayScale
 from spectraledge.experiments.base import find_experiment
+from spectraledge.models import MultiTaskEncoderSpec
 from spectraledge.store import Catalogue, signature
-from spectraledge.tasks import GroupComposition, modular
+from spectraledge.tasks import GroupComposition, SeveralOperations, modular
 
 SIZES = ["--modulus", "7", "--width", "16", "--heads", "2", "--layers", "1", "--batch-size", "16"]
 TINY = [*SIZES, "--steps", "12", "--record-every", "4", "--no-compile"]
@@ -112,6 +113,11 @@ def test_names_of_flags_are_those_of_their_owners():
         (["train", "--group", "S6"], 2, "unknown group 'S6'; known: S3, S4, S5.*closest: S5"),
         (["train", "--group", "S5", "--modulus", "7"], 2, "--modulus belongs to modular"),
         (["train", "--group", "S5", "--operation", "add"], 2, "--operation belongs to modular"),
+        (["train", "--operations", "add", "ad"], 2, r"'ad'; known: add, .*closest: add"),
+        (["train", "--operations", "add"], 2, r"two or more distinct operations, got \('add',\)"),
+        (["train", "--operations", "add", "mul"], 2, "--operations needs .* --model encoder"),
+        (["train", "--operations", "add", "mul", "--operation", "add"], 2, "leave out either it"),
+        (["train", "--group", "S5", "--operations", "add", "mul"], 2, "--operations belongs to"),
         (["train", "--modulus", "0"], 2, "expected modulus >= 2, got 0"),
         (["train", "--seeds", "1", "1"], 2, r"distinct --seeds >= 0, got \[1, 1\]"),
         (["train", "--decay", "none", "--strength", "1"], 2, "--strength needs --decay"),
@@ -193,6 +199,13 @@ def test_a_group_in_place_of_arithmetic():
     words = "--group A5 --split ordered --train-fraction 0.4 --model encoder --decay none"
     (spec,) = specs_of(*words.split())
     assert spec.task == GroupComposition("A5", "two_token", 0.4, "ordered")
+
+
+def test_several_operations_in_place_of_one():
+    words = "--operations mul add --modulus 7 --model encoder --width 16 --decay none"
+    (spec,) = specs_of(*words.split())
+    assert spec.task == SeveralOperations(7, ("mul", "add"), "two_token")
+    assert spec.model == MultiTaskEncoderSpec(width=16, mlp_width=32, outputs=2)
 
 
 def test_decay_by_heads_under_norm_by_heads():

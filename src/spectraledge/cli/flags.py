@@ -28,6 +28,8 @@ class TaskFlags:
     Args:
         group: Compose elements of a group, such as S5, A5, D12 or C113, in place of arithmetic.
         operation: Binary operation, modulo the modulus.
+        operations: Two or more operations in place of one, all on the same pairs; the encoder gets
+            a head for each.
         modulus: A prime for div.
         train_fraction: Share of all pairs to train on.
         split: unordered keeps a pair and its mirror in one part; ordered is the published split,
@@ -37,6 +39,8 @@ class TaskFlags:
 
     group: Annotated[str | None, default_is("modular arithmetic", "NAME")] = None
     operation: Annotated[str | None, one_of(*OPERATIONS), default_is("add")] = None
+    # Not `one_of`: the parser drops the message of an element, the task has the same.
+    operations: Annotated[tuple[str, ...], default_is("a single one", "NAME NAME ...")] = ()
     modulus: Annotated[int | None, default_is("113", "INT")] = None
     train_fraction: float = 0.5
     split: Annotated[str, one_of("unordered", "ordered")] = "unordered"
@@ -45,6 +49,11 @@ class TaskFlags:
         one_of("three_token", "two_token"),
         default_is("three_token, two_token for the encoder"),
     ] = None
+
+    @property
+    def outputs(self) -> int:
+        """Answers to a row: the number of operations."""
+        return len(self.operations) or 1
 
     def task(self, model: str) -> Task:
         """The task.
@@ -56,18 +65,24 @@ class TaskFlags:
             Composition in the group if there is one, otherwise modular arithmetic.
 
         Raises:
-            ValueError: For flags of modular arithmetic beside a group.
+            ValueError: For flags of modular arithmetic beside a group; for one operation beside
+                several.
         """
-        from spectraledge.tasks import GroupComposition, ModularArithmetic
+        from spectraledge.tasks import GroupComposition, ModularArithmetic, SeveralOperations
 
         form = self.form or ("two_token" if model == "encoder" else "three_token")
         shared = (form, self.train_fraction, self.split)
         if self.group is not None:
-            given = [self.operation is not None, self.modulus is not None]
+            names = ("--operation", "--operations", "--modulus")
+            given = [self.operation is not None, bool(self.operations), self.modulus is not None]
             why = "belongs to modular arithmetic; leave out either it or --group"
-            refuse(("--operation", "--modulus"), given, why)
+            refuse(names, given, why)
             return GroupComposition(self.group, *shared)
         modulus = 113 if self.modulus is None else self.modulus
+        if self.operations:
+            given = [self.operation is not None]
+            refuse(["--operation"], given, "is a single one; leave out either it or --operations")
+            return SeveralOperations(modulus, self.operations, *shared)
         return ModularArithmetic(modulus, self.operation or "add", *shared)
 
 
@@ -99,23 +114,33 @@ class ModelFlags:
     qk_norm: Annotated[str | None, one_of(*QK_NORMS), default_is("full")] = None
     qk_gain: bool = True
 
-    def spec(self) -> ModelSpec:
+    def spec(self, outputs: int = 1) -> ModelSpec:
         """The recipe of the network.
+
+        Args:
+            outputs: Answers to a row; of more than one each gets a head of its own.
 
         Returns:
             A spec with the published sizes where no flag says otherwise.
 
         Raises:
-            ValueError: For flags that the model does not have.
+            ValueError: For flags that the model does not have, or more outputs than it can have.
         """
-        from spectraledge.models import PreNormEncoderSpec, ScaleInvariantDecoderSpec
+        from spectraledge.models import (
+            MultiTaskEncoderSpec,
+            PreNormEncoderSpec,
+            ScaleInvariantDecoderSpec,
+        )
 
         if self.model == "encoder":
             given = [self.mlp is not None, self.qk_norm is not None, not self.qk_gain]
             names = ("--mlp", "--qk-norm", "--no-qk-gain")
             refuse(names, given, "belongs to --model scale-invariant; the encoder has none")
             hidden = self.mlp_width or 2 * self.width
-            return PreNormEncoderSpec(self.width, self.layers, self.heads, hidden)
+            sizes = self.width, self.layers, self.heads, hidden
+            several = outputs > 1
+            return MultiTaskEncoderSpec(*sizes, outputs) if several else PreNormEncoderSpec(*sizes)
+        refuse(["--operations"], [outputs > 1], "needs a head for each; choose --model encoder")
         return ScaleInvariantDecoderSpec(
             width=self.width,
             layers=self.layers,

@@ -93,7 +93,7 @@ class Train(Command):
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"expected distinct --seeds >= 0, got {list(self.seeds)}")
         optimizer = self.optimizer
-        task, model = self.task.task(self.model.model), self.model.spec()
+        task, model = self.task.task(self.model.model), self.model.spec(self.task.outputs)
         updates = (*optimizer.clipping(), *self.decay.updates(self.model))
         task.dataset(self.data_seed)  # an impossible split should fail here, not while training
         return [

@@ -51,7 +51,8 @@ def inspected(owner: str, window: Window) -> Inspectable:
         The same problem, which shows its model.
 
     Raises:
-        ValueError: If there is none, or it does not show its model.
+        ValueError: If there is none, if it does not show its model, or if the model reads one
+            position and gives several answers there, whose labels are not those of positions.
     """
     problem = window.problem
     if problem is None:
@@ -61,6 +62,13 @@ def inspected(owner: str, window: Window) -> Inspectable:
             f"{owner} looks inside the model: expected a problem with skeleton, held_out and "
             f"occurs_in_training, got {type(problem).__name__}; of any module take "
             "ModuleProblem(model, train=..., held_out=...)"
+        )
+    answers = getattr(problem.skeleton, "answers_at_read_out", 1)
+    if answers > 1:
+        raise ValueError(
+            f"{owner} takes several labels of a row for those of its positions: expected one label "
+            f"a row of a model that reads one position, got {answers}; measure a model of one "
+            "operation, or what looks at no position, such as SpectralEdge and Ablation"
         )
     return problem
 
@@ -78,7 +86,7 @@ class Rows:
     """
 
     tokens: Int64[Tensor, "N T"]
-    labels: Int64[Tensor, N * L]
+    labels: Int64[Tensor, " N *L"]
     trained: Bool[Tensor, " N"]
     read_out: int = -1
     padding: int | None = None

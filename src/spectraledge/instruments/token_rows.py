@@ -36,7 +36,7 @@ class TokenRows:
     """
 
     tokens: Int64[Tensor, "N T"]
-    labels: Int64[Tensor, N * L]
+    labels: Int64[Tensor, " N *L"]
 
     @classmethod
     def of(cls, owner: str, given: Batches) -> TokenRows:

@@ -4,6 +4,7 @@ from spectraledge.models.base import ModelSpec, seeded
 from spectraledge.models.causal_decoder import CausalDecoder, CausalDecoderSpec
 from spectraledge.models.encoder import PreNormEncoder, PreNormEncoderSpec
 from spectraledge.models.encoder_decoder import EncoderDecoder, EncoderDecoderSpec
+from spectraledge.models.multi_task_encoder import MultiTaskEncoder, MultiTaskEncoderSpec
 from spectraledge.models.scale_invariant import ScaleInvariantDecoder, ScaleInvariantDecoderSpec
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "EncoderDecoder",
     "EncoderDecoderSpec",
     "ModelSpec",
+    "MultiTaskEncoder",
+    "MultiTaskEncoderSpec",
     "PreNormEncoder",
     "PreNormEncoderSpec",
     "ScaleInvariantDecoder",

@@ -8,6 +8,7 @@ from spectraledge.tasks.dyck import DyckDepth
 from spectraledge.tasks.group import GroupComposition
 from spectraledge.tasks.modular import ModularArithmetic
 from spectraledge.tasks.scan import Scan
+from spectraledge.tasks.several_operations import SeveralOperations
 from spectraledge.tasks.shuffled_labels import ShuffledLabels
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "GroupComposition",
     "ModularArithmetic",
     "Scan",
+    "SeveralOperations",
     "ShuffledLabels",
     "Task",
 ]

@@ -49,7 +49,7 @@ class Dataset:
     """
 
     tokens: Int64[Tensor, "N T"]
-    labels: Int64[Tensor, N * outputs]
+    labels: Int64[Tensor, " N *outputs"]
     train: Int64[Tensor, " n_train"]
     validation: Int64[Tensor, " n_validation"]
     test: Int64[Tensor, " n_test"]

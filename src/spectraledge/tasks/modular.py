@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spectraledge.tasks.pairs import PairTable, check_name
 
-__all__ = ["ModularArithmetic"]
+__all__ = ["OPERATIONS", "ModularArithmetic", "check_operation"]
 
 # Operands come reduced modulo m, so that nothing exceeds 2·m³ before the final remainder.
 OPERATIONS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
@@ -76,14 +76,7 @@ class ModularArithmetic(PairTable):
     validation_share: float = 0.5
 
     def __post_init__(self) -> None:
-        check_name("operation", self.operation, OPERATIONS)
-        if self.modulus < 2:
-            raise ValueError(f"expected modulus >= 2, got {self.modulus}; take a prime such as 113")
-        if self.operation == "div" and not _is_prime(self.modulus):
-            raise ValueError(
-                f"expected a prime modulus for operation 'div', got {self.modulus}: not every "
-                "denominator has an inverse; take a prime or another operation"
-            )
+        check_operation(self.operation, self.modulus)
         self.check_table()
 
     @property
@@ -100,6 +93,27 @@ class ModularArithmetic(PairTable):
     def results(self, a: Int64[Tensor, " N"], b: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
         """Residues of a ∘ b."""
         return OPERATIONS[self.operation](a, b, self.modulus)
+
+
+def check_operation(operation: str, modulus: int) -> None:
+    """Refuse an operation that there is not, or not for this modulus.
+
+    Args:
+        operation: A name among `OPERATIONS`.
+        modulus: m.
+
+    Raises:
+        ValueError: If the name is unknown, m is below 2, or it is composite and the operation
+            ``div``.
+    """
+    check_name("operation", operation, OPERATIONS)
+    if modulus < 2:
+        raise ValueError(f"expected modulus >= 2, got {modulus}; take a prime such as 113")
+    if operation == "div" and not _is_prime(modulus):
+        raise ValueError(
+            f"expected a prime modulus for operation 'div', got {modulus}: not every denominator "
+            "has an inverse; take a prime or another operation"
+        )
 
 
 def _inverses(modulus: int) -> Int64[Tensor, " m"]:

@@ -46,8 +46,10 @@ class PairTable(ABC):
         """Numbers of the first and of the second operands."""
 
     @abstractmethod
-    def results(self, a: Int64[Tensor, " N"], b: Int64[Tensor, " N"]) -> Int64[Tensor, " N"]:
-        """Numbers of a ∘ b."""
+    def results(
+        self, a: Int64[Tensor, " N"], b: Int64[Tensor, " N"]
+    ) -> Int64[Tensor, " N *outputs"]:
+        """Numbers of a ∘ b, ``(N,)``; with L operations ``(N, L)``."""
 
     def check_table(self) -> None:
         """Check the four shared fields; to be called at construction.

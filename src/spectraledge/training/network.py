@@ -31,12 +31,15 @@ class Network:
 
     Args:
         skeleton: The model of one run; its own parameters are never used.
+        outputs: Axes of its logits between rows and classes: ``()`` for one output a row.
         compute: ``float32`` or ``bfloat16``.
         execution: Device and compilation.
     """
 
-    def __init__(self, skeleton: nn.Module, compute: str, execution: Execution) -> None:
-        self.skeleton = skeleton
+    def __init__(
+        self, skeleton: nn.Module, outputs: tuple[int, ...], compute: str, execution: Execution
+    ) -> None:
+        self.skeleton, self.outputs = skeleton, outputs
         self.layout = Layout.of(skeleton)
         self.compute = torch.bfloat16 if compute == "bfloat16" else torch.float32
         self._answers = Answers(skeleton)

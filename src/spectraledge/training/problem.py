@@ -38,7 +38,8 @@ class Problem:
         execution: Device and compilation.
 
     Raises:
-        ValueError: If the specs cannot share a batch.
+        ValueError: If the specs cannot share a batch, or the model has another number of outputs
+            than the rows of a task have labels.
     """
 
     def __init__(self, specs: Sequence[RunSpec], execution: Execution | None = None) -> None:
@@ -56,7 +57,10 @@ class Problem:
         )
         self.layout = self.network.layout
         self.groups = parameter_groups(self.network.skeleton)
-        self.data = StackedData([s.task.dataset(s.data_seed) for s in specs], self.execution.device)
+        datasets = [spec.task.dataset(spec.data_seed) for spec in specs]
+        for spec, data in zip(specs, datasets):
+            _check_outputs(spec, self.network.outputs, data.labels)
+        self.data = StackedData(datasets, self.execution.device)
 
     @property
     def runs(self) -> int:
@@ -226,7 +230,9 @@ def _network(
     model: ModelSpec, vocabulary: int, length: int, classes: int, compute: str, execution: Execution
 ) -> Network:
     skeleton = model.build(vocabulary=vocabulary, length=length, classes=classes, seed=0)
-    return Network(skeleton.to("meta"), compute, execution)
+    with torch.no_grad():
+        logits = skeleton(torch.zeros(1, length, dtype=torch.int64))
+    return Network(skeleton.to("meta"), tuple(logits.shape[1:-1]), compute, execution)
 
 
 def _check_batch(specs: Sequence[RunSpec]) -> None:
@@ -238,3 +244,25 @@ def _check_batch(specs: Sequence[RunSpec]) -> None:
                 "expected runs that can share a batch (same model, update types, steps, batch "
                 f"size, cadence), but run {run} differs from run 0:\n{spec}\n{specs[0]}"
             )
+
+
+def _check_outputs(spec: RunSpec, outputs: tuple[int, ...], labels: Tensor) -> None:
+    wanted = tuple(labels.shape[1:])
+    if outputs == wanted:
+        return
+    count = "x".join(map(str, wanted))
+    fitting = (
+        f"{count} outputs a row: MultiTaskEncoderSpec(outputs={count}) for several operations, "
+        "CausalDecoderSpec for a label at every position"
+        if wanted
+        else "one output a row, such as PreNormEncoderSpec"
+    )
+    raise ValueError(
+        f"expected logits {_axes('B', *wanted, 'classes')} for the labels "
+        f"{_axes('N', *wanted)} of {spec.task}, got {_axes('B', *outputs, 'classes')} from "
+        f"{spec.model}; take a model with {fitting}"
+    )
+
+
+def _axes(*sizes: str | int) -> str:
+    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
