@@ -28,6 +28,7 @@ from spectraledge.experiments.spectral_edge.release_runs import (
     SPLIT,
     release_curve,
 )
+from spectraledge.experiments.spectral_edge.release_sections import release_sections
 
 REGIME = edge_regimes("demo")[DYCK]
 STEPS, ACCURACY, NORM = 4000, REGIME.metric, release_curve(SPLIT, "weight_norm")
@@ -147,6 +148,17 @@ def test_claims_on_release_hold_and_fail_as_planted(case):
 def test_claims_on_schedules_hold_and_fail_as_planted(case):
     for outcome, status in OUTCOMES:
         assert schedule(case.curves, outcome)[case.claim] == status
+
+
+def test_figures_of_every_arm_are_drawn():
+    rows = planted_arms(dict.fromkeys((BASELINE, *ARMS, *EARLY_ARMS), SAME), {}, HOLDS, STEPS)
+    (end, over, *_) = release_sections(EdgeGroup(DYCK, REGIME, rows))
+    (table,) = end.items
+    assert len(table.rows) == len(rows)
+    drawn = {
+        trace.get("legendgroup") or trace["name"] for f in over.items for trace in f.plot["data"]
+    }
+    assert drawn == set(rows)
 
 
 def test_no_claim_is_left_out():

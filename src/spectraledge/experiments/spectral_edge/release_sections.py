@@ -10,7 +10,9 @@ from spectraledge.experiments.spectral_edge.published_numbers import numbers_sec
 from spectraledge.experiments.spectral_edge.release_arms import (
     BASELINE,
     EARLY_ARMS,
+    HELD,
     PUBLISHED_ARMS,
+    held,
     restarted,
 )
 from spectraledge.experiments.spectral_edge.release_claims import numbers_of
@@ -45,16 +47,24 @@ def _end_section(group: EdgeGroup) -> Section:
 
 def _curve_section(group: EdgeGroup) -> Section:
     new = [restarted(arm) for arm in PUBLISHED_ARMS]
-    shown = (*PUBLISHED_ARMS, *new, *EARLY_ARMS)
+    fixed = [held(arm) for arm in HELD]
+    shown = (*PUBLISHED_ARMS, *new, *fixed, *EARLY_ARMS)
     others = [arm for arm in group.rows if arm not in shown]
     figures = [
         figure
-        for arms in (tuple(PUBLISHED_ARMS), (BASELINE, *others), tuple(new), tuple(EARLY_ARMS))
+        for arms in (
+            tuple(PUBLISHED_ARMS),
+            (BASELINE, *others),
+            (*HELD, *fixed),
+            tuple(new),
+            tuple(EARLY_ARMS),
+        )
         for figure in _curves(EdgeGroup(group.name, group.regime, {a: group.rows[a] for a in arms}))
     ]
     return Section(
         "Over training",
-        "The published doses, the other arms, and the doses with a new optimizer, as published: "
+        "The published doses, the other arms, doses with the length of attention held, and the "
+        "doses with a new optimizer, as published: "
         "once a network has generalised, and before.",
         figures,
     )
