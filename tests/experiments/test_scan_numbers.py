@@ -15,6 +15,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
 )
 from spectraledge.experiments.spectral_edge.published_numbers import (
     NOT_RUN,
+    OTHER_LENGTH,
     OTHER_SIZE,
     number_rows,
     numbers_section,
@@ -127,6 +128,23 @@ def test_another_size_has_no_verdict():
     assert {line[-1] for line in found.values()} == {OTHER_SIZE}
     group = EdgeGroup(SCAN, REDUCED, rows)
     assert len(numbers_section(scan_numbers(REDUCED), group, same_size=False)) == 1
+
+
+def test_what_needs_longer_runs_has_no_verdict():
+    steps = np.arange(0, FULL.steps + 1, FULL.record_every)
+    curves = {
+        curve_name(EDGE, "rotation", "v1"): 40.0,
+        curve_name(EDGE, "singular_values", "v2"): np.linspace(1.4, 1.0, steps.size),
+        curve_name(EDGE, "singular_values", "v3"): 0.0,
+        curve_name(EDGE, "displacements"): 5.0,
+    }
+    planted = {seed: row(FULL, **curves) for seed in (42, 137, 2024)}
+    found = lines(FULL, {DECAY: planted, NO_DECAY: planted})
+    turned = f"Mean rotation of v1, degrees, {FULL.steps} steps for 15,000, {DECAY}"
+    assert found[turned][1:] == ("7.7", "40", "40 [40, 40]", OTHER_LENGTH)
+    control = f"{FULL.steps} steps for 20,000, seed 42, {NO_DECAY}"
+    assert found[f"Gap at the end, {control}"][-1] == OTHER_LENGTH
+    assert found[f"Largest gap, {control}"][-1] != OTHER_LENGTH
 
 
 def test_what_the_numbers_need_is_measured():

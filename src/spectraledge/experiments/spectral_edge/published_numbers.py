@@ -41,7 +41,7 @@ COLUMNS = ("quantity", "paper", "ours, its seed", "ours, mean over seeds", "verd
 FEWEST = 3
 # Shorter runs are smoke tests, in which no published number means anything.
 LEAST_STEPS = 1000
-OTHER_SIZE, NOT_RUN, UNDECIDED = "other size", "not run", "–"
+OTHER_SIZE, OTHER_LENGTH, NOT_RUN, UNDECIDED = "other size", "other length", "not run", "–"
 LEVEL = 0.05
 CAPTION = (
     "Mean over seeds with 95 % t intervals; of what is positive and scatters by factors "
@@ -50,7 +50,7 @@ CAPTION = (
     "last digit; three seeds of ours at least. Shares of runs have exact intervals, and by "
     "Fisher's exact test no verdict where no outcome could differ. What follows from the rows "
     "alone no seed changes; where it differs, it does so by the split of tokens, and has no "
-    "verdict. One snapshot scatters much "
+    "verdict, nor has what runs of ours are too short for. One snapshot scatters much "
     "between seeds, so that this interval is wide for some. Not run: no run of ours holds it."
 )
 
@@ -70,6 +70,8 @@ class PublishedNumber:
             is positive by definition and scatters by factors: means, intervals and verdicts in
             logarithms; ``share`` of runs that do something, which `read` says of one run with 1
             and 0; ``plain`` for all else.
+        same_length: Whether our runs are long enough for it: a fall over a whole run, or a mean
+            over windows of which ours hold one, cannot be compared and has no verdict.
     """
 
     quantity: str
@@ -79,6 +81,7 @@ class PublishedNumber:
     seeds: int = 1
     seed: int | None = None
     kind: Kind = "plain"
+    same_length: bool = True
 
 
 def at(name: str, step: float) -> Read:
@@ -214,6 +217,8 @@ def _interval(number: PublishedNumber, values: Mapping[int, float]) -> Interval 
 
 
 def _verdict(number: PublishedNumber, values: list[float]) -> str:
+    if not number.same_length:
+        return OTHER_LENGTH
     if len(values) < FEWEST:
         return UNDECIDED
     return _share_verdict(number, values) if number.kind == "share" else _within(number, values)
