@@ -70,9 +70,10 @@ VARIANTS = [kind(**SHORT.get(kind, {})) for kind in KINDS] + [
 VARIANTS += [FourierStructure(modulus=7), FourierStructure(modulus=7, order="discrete_logarithm")]
 VARIANTS += [SpectralEdge(window=3, sketch=64), UpdateDecomposition(sketch=64)]
 VARIANTS += [TrajectoryPCA(sketch=64)]
-# What this task has none of: only one token is read out, so that no two can be told apart, and it
-# is no bracket.
+# What this task has none of: only one token is read out, so that no two can be told apart nor a
+# wave over positions be seen, and it is no bracket.
 ABSENT = {
+    "functional_response": {"position_mean_share", "position_concentration", "position_peak"},
     "singular_probe": {"separation"},
     "depth_composition": {"published_score", "score"},
 }

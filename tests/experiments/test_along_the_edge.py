@@ -152,3 +152,13 @@ def test_every_part_of_the_page_is_there(tmp_path):
 
 def test_runs_have_a_length_of_their_own():
     assert {spec.steps for runs in along_runs("demo").values() for spec in runs} == {4300}
+
+
+def test_predictions_are_compared_on_the_pairs_that_both_know():
+    (spec, *_) = along_runs("demo")[DECAY]
+    planted = row(spec, held_right=True)
+    # The share is wrong about v3 to v5 alone, of which the published importance knows nothing.
+    for k, name in enumerate(DIRECTIONS[2:]):
+        planted.curves[along_curve(IMPORTANCE, "held", name)] = np.full(RECORDS.size, 9.0 - k)
+    assert concordance(planted, "held") == pytest.approx(7 / 10)
+    assert concordance(planted, "held", "importance") == 1

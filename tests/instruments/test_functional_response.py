@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import combinations
-from math import pi
+from math import isnan, pi
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from spectraledge.instruments.functional_response import (
     displaced_representations,
     response_measures,
 )
-from spectraledge.instruments.labelled_tokens import held_out_runs
+from spectraledge.instruments.labelled_tokens import LabelledTokens, held_out_runs
 from spectraledge.instruments.parameter_subset import chosen_columns
 from spectraledge.linalg import discrete_logarithm_order
 from spectraledge.training import Problem, Trainer
@@ -187,3 +187,22 @@ def test_errors():
     window = Window(tuple(snapshots(gaussian(2, 12, 12))), LookupProblem(TOKENS))
     with pytest.raises(ValueError, match=r"FunctionalResponse.* .final_norm.; known: .*blocks"):
         FunctionalResponse().measure(window)
+
+
+def test_the_wave_over_positions_is_the_planted_one():
+    position = torch.arange(12).repeat(30)
+    wave = 2 + (2 * pi * 3 * position.double() / 12).cos()
+    rows = torch.arange(30).repeat_interleave(12)
+    labels = torch.randint(4, (360,), generator=torch.Generator().manual_seed(0))
+    known = torch.zeros(360, dtype=torch.bool)
+    features = gaussian(360, 3, seed=7)
+    features *= (wave.sqrt() / features.norm(dim=1))[:, None]
+    change = LabelledTokens(features, labels, labels % 2, rows, position, known)
+    found = response_measures(change, seeds=1)
+    # |rfft| is 12 * 2 at frequency 0 and 12 / 2 at 3.
+    assert found["position_peak"] == 3
+    assert found["position_concentration"] == pytest.approx(1)
+    assert found["position_mean_share"] == pytest.approx(576 / 612)
+    alone = replace(change, position=torch.zeros_like(position))
+    found = response_measures(alone, seeds=1)
+    assert all(isnan(value) for name, value in found.items() if name.startswith("position"))
