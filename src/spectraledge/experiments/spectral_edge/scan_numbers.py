@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -16,11 +15,7 @@ import numpy as np
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, NO_DECAY, EdgeRegime
 from spectraledge.experiments.spectral_edge.edge_runs import (
     ABLATION,
-    ATTENTION,
     EDGE,
-    INPUT,
-    POSITIONS,
-    PROBE,
     PUBLISHED_CURVES,
     RESPONSE,
     SPLIT,
@@ -48,6 +43,9 @@ from spectraledge.experiments.spectral_edge.published_numbers import (
     sign_at,
     whether,
 )
+from spectraledge.experiments.spectral_edge.scan_representation_numbers import (
+    representation_numbers,
+)
 
 __all__ = ["is_published_size", "scan_numbers"]
 
@@ -58,8 +56,6 @@ REDUCED_STEPS: Mapping[int, int] = MappingProxyType({
 })  # fmt: skip
 # Up to here the paper has the phase after the flip; at 10,000 and later the one after that.
 SOON = 5000
-HEADS = 4
-BOTH = (DECAY, NO_DECAY)
 SEEDS = (42, 137, 2024)
 # The published windows of the last seed until generalising are closer than those of the others.
 CLOSER = {2024: " (published every 100 steps)"}
@@ -84,7 +80,7 @@ def scan_numbers(regime: EdgeRegime) -> tuple[PublishedNumber, ...]:
         *_phases(regime),
         *_functional(regime),
         *_rotations(regime),
-        *_representations(regime),
+        *representation_numbers(int(getattr(regime.model, "layers", 1)), _end(regime)),
     )
 
 
@@ -241,67 +237,3 @@ def _rotations(regime: EdgeRegime) -> Iterator[PublishedNumber]:
             words = f"Mean rotation of v{k}, degrees, {_length(regime, LENGTH)}"
             # Six snapshots have one pair of full windows, the published runs thirty.
             yield PublishedNumber(words, value, read, condition, same_length=False)
-
-
-def _representations(regime: EdgeRegime) -> Iterator[PublishedNumber]:
-    layers = int(getattr(regime.model, "layers", 1))
-    encoder, decoder = f"encoder.{layers - 1}", f"decoder.{layers - 1}"
-    probe = "published_score"
-    lines: tuple[tuple[str, Read, tuple[float, float]], ...] = (
-        ("Next token from the decoder, published probe",
-         at_end(curve_name(PROBE, probe, decoder, "linear")), (0.917, 0.960)),
-        ("First action from the encoder, published probe",
-         at_end(curve_name(PROBE, probe, encoder, "linear")), (0.384, 0.291)),
-        ("Words of the command from the encoder, published probe",
-         at_end(curve_name(INPUT, "published_token", encoder)), (1.0, 0.997)),
-        ("Position from the decoder, published probe",
-         at_end(curve_name(INPUT, "published_position", decoder)), (0.977, 0.920)),
-        *_waves(encoder, decoder),
-        *_entropies(layers),
-    )  # fmt: skip
-    for quantity, read, values in lines:
-        for condition, value in zip(BOTH, values):
-            yield PublishedNumber(f"{quantity}, {_end(regime)}", value, read, condition)
-
-
-def _waves(encoder: str, decoder: str) -> Iterator[tuple[str, Read, tuple[float, float]]]:
-    """Which frequency over positions is largest, and the shares of one and three."""
-    outputs = {
-        "largest_frequency": "largest frequency",
-        "largest_share": "largest share",
-        "largest_three_share": "largest three",
-    }
-    stacks = {
-        ("encoder", encoder): ((1, 0), (0.258, 0.217), (0.615, 0.591)),
-        ("decoder", decoder): ((0, 0), (0.192, 0.277), (0.501, 0.594)),
-    }
-    for (stack, module), published in stacks.items():
-        for (output, words), values in zip(outputs.items(), published):
-            name = curve_name(POSITIONS, output, module)
-            yield f"Positional Fourier, {words}, last layer of the {stack}", at_end(name), values
-    three = at_end(curve_name(POSITIONS, "largest_three_share", encoder))
-    words = "Positional Fourier, largest three, last layer of the encoder, in another note"
-    yield words, three, (0.567, 0.787)
-
-
-def _entropies(layers: int) -> Iterator[tuple[str, Read, tuple[float, float]]]:
-    kinds = {
-        "encoder": ("encoder.{}.attention", (1.84, 1.41)),
-        # Trained with padded keys masked in the paper, so that no query sees more than its own
-        # words; ours sees padding where there is nothing else to see.
-        "decoder (padded keys masked in the paper, 2.27 at most)": (
-            "decoder.{}.attention",
-            (2.23, 2.07),
-        ),
-        "cross-attention": ("decoder.{}.cross_attention", (1.87, 0.97)),
-    }
-    for words, (place, values) in kinds.items():
-        reads = [
-            at_end(curve_name(ATTENTION, "published_entropy", place.format(layer), str(head)))
-            for layer, head in product(range(layers), range(HEADS))
-        ]
-        yield f"Entropy of attention, {words}, padding counted", _mean(reads), values
-
-
-def _mean(reads: list[Read]) -> Read:
-    return lambda row: float(np.mean([read(row) for read in reads]))
