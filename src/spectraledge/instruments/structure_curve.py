@@ -126,7 +126,7 @@ class StructureCurve(Instrument):
             has no such matrix, or no square W_Q and W_K.
 
     Cost: (E − 1) (K + 1 + random) + 1 forward passes in float64 that keep all attention weights,
-    run by run; 15 s a run for 200 rows of Dyck-1 with the defaults.
+    run by run; 6 s a run for 200 rows of Dyck-1 with the defaults.
 
     Source: arXiv:2604.07380, perturbation curves. Differs by the relative displacements, the
     random and θ directions, queries without padding, and float64.
