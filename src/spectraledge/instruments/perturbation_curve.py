@@ -67,6 +67,18 @@ def displacement_levels(steps: str, points: int) -> Float64[Tensor, " E"]:
     return torch.cat([-side.flip(0), side.new_zeros(1), side])
 
 
+def level_names(steps: str, points: int) -> tuple[str, ...]:
+    """Names of `displacement_levels`, as labels and curves have them."""
+    return tuple(f"{level:.4g}" for level in displacement_levels(steps, points).tolist())
+
+
+def displacement_sizes(site: FunctionalSite, steps: str, points: int) -> Float64[Tensor, "R E"]:
+    """`displacement_levels` of every run in units of the weights."""
+    levels = displacement_levels(steps, points).to(site.vector)
+    sizes = levels * site.norm[:, None] if steps == "relative" else levels
+    return sizes.expand(len(site.vector), -1)
+
+
 def perturbation_curve(
     site: FunctionalSite,
     directions: Sequence[Float64[Tensor, "R D"]],
@@ -147,7 +159,7 @@ class PerturbationCurve(Instrument):
     θ is the vector of the chosen weights and everything else stays as it is. v_k is turned so that
     a positive displacement lengthens θ.
 
-    The published displacements, up to 0.03 whatever ``‖θ‖`` is, are 0.3 to 0.6 % of the attention
+    The published displacements, up to 0.03 whatever ``‖θ‖`` is, are 0.1 to 0.4 % of the attention
     weights of the published model; any direction is flat there. The default goes from 0.1 % to
     the length of θ, and the curves of a random direction and of θ itself stand beside.
 
@@ -208,19 +220,16 @@ class PerturbationCurve(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the directions, and displacements as they were asked for."""
-        levels = displacement_levels(self.steps, self.points).tolist()
         return {
             "direction": direction_names(self.directions, self.random),
-            "displacement": tuple(f"{level:.4g}" for level in levels),
+            "displacement": level_names(self.steps, self.points),
         }
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Curves and curvatures at the newest snapshot."""
         site = FunctionalSite.of(self, window)
         directions = site.compared(self.random, seed=self.seed, step=window.now.step)
-        levels = displacement_levels(self.steps, self.points).to(site.vector).unsqueeze(0)
-        size = levels * site.norm[:, None] if self.steps == "relative" else levels
-        size = size.expand(len(site.vector), -1)
+        size = displacement_sizes(site, self.steps, self.points)
         curves = perturbation_curve(site, directions, size)
         arrays = curves | {
             "displacement": size,

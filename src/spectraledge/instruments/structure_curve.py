@@ -20,7 +20,11 @@ from spectraledge.instruments.functional_site import (
 )
 from spectraledge.instruments.labelled_tokens import Inspectable, Rows, held_out_runs, inspected
 from spectraledge.instruments.parameter_subset import ATTENTION_WEIGHTS, check_subset
-from spectraledge.instruments.perturbation_curve import displacement_levels
+from spectraledge.instruments.perturbation_curve import (
+    displacement_levels,
+    displacement_sizes,
+    level_names,
+)
 from spectraledge.instruments.representations import attention_of
 from spectraledge.snapshots import Layout
 from spectraledge.weight_matrices import weight_matrices
@@ -163,20 +167,16 @@ class StructureCurve(Instrument):
 
     def labels(self, window: Window) -> dict[str, tuple[str, ...]]:
         """Names of the directions, and displacements as they were asked for."""
-        levels = displacement_levels(self.steps, self.points).tolist()
         return {
             "direction": direction_names(self.directions, self.random),
-            "displacement": tuple(f"{level:.4g}" for level in levels),
+            "displacement": level_names(self.steps, self.points),
         }
 
     def measure(self, window: Window) -> dict[str, Tensor]:
         """Curves at the newest snapshot."""
         site, problem = FunctionalSite.of(self, window), inspected(self.name, window)
         directions = site.compared(self.random, seed=self.seed, step=window.now.step)
-        levels = displacement_levels(self.steps, self.points).to(site.vector)
-        size = levels * site.norm[:, None] if self.steps == "relative" else levels.expand(
-            len(site.vector), -1
-        )  # fmt: skip
+        size = displacement_sizes(site, self.steps, self.points)
         runs = [
             self._run(site, problem, window.now.layout, rows, run, size[run], directions)
             for run, rows in enumerate(held_out_runs(problem, self.rows))

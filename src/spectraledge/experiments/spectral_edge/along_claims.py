@@ -23,7 +23,7 @@ from spectraledge.experiments.spectral_edge.edge_study import over_seeds
 from spectraledge.experiments.study import Known
 from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import EdgeImportance, FunctionalResponse, StructureCurve
-from spectraledge.instruments.perturbation_curve import displacement_levels
+from spectraledge.instruments.perturbation_curve import level_names
 from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
 from spectraledge.report import Verdict
@@ -48,7 +48,7 @@ IMPORTANCE = EdgeImportance(directions=5)
 STRUCTURE = StructureCurve()
 RESPONSE = FunctionalResponse(count=2, seeds=1)
 along_curve = CurveNames([IMPORTANCE, STRUCTURE, RESPONSE])
-LEVELS = tuple(f"{x:.4g}" for x in displacement_levels(STRUCTURE.steps, STRUCTURE.points).tolist())
+LEVELS = level_names(STRUCTURE.steps, STRUCTURE.points)
 MIDDLE = len(LEVELS) // 2
 # Published steps of removal.
 PHASES = {"pre": 200, "at": 500, "post": 1400, "late": 3900}
@@ -60,7 +60,7 @@ PREDICTIONS = {
     "Taylor, first order": "first_order",
     "Taylor, second order": "second_order",
 }
-# The published displacements reach 0.03 of weight, which is less than this share of ‖θ‖.
+# The published displacements reach 0.03 of weight, late about 0.3 % of ‖θ‖: the first of these.
 NEAR, FAR = LEVELS[MIDDLE + 2], LEVELS[MIDDLE + 5]
 
 
