@@ -24,8 +24,8 @@ from spectraledge.experiments.spectral_edge.release_claims import Number, number
 from spectraledge.experiments.spectral_edge.release_runs import (
     INSTRUMENTS,
     SPLIT,
-    measured_rows,
     release_curve,
+    released_group,
     released_runs,
 )
 from spectraledge.experiments.study import Known, Study
@@ -39,7 +39,6 @@ from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.lab.rows import Row
 from spectraledge.report import Page, Section, Table, Verdict
-from spectraledge.series import first_held
 from spectraledge.training import RunSpec
 from spectraledge.updates import (
     Adam,
@@ -92,20 +91,16 @@ def schedule_runs(known: Known, scale: Scale) -> dict[str, list[RunSpec]]:
     own[ALIGNED] = regime.runs(_once_aligned(regime.record_every), steps=steps)
     own[GENERALISED] = [
         replace(run, updates=_chain(step, 0.0))
-        for run, step in _generalising(known, released[BASELINE], regime.metric, regime.grokked)
+        for run, step in _generalising(known, released[BASELINE], scale)
     ]
     return {BASELINE: released[BASELINE], "off at 1000": released[RELEASED], **own}
 
 
-def _generalising(
-    known: Known, runs: list[RunSpec], metric: str, accuracy: float
-) -> Iterator[tuple[RunSpec, int]]:
+def _generalising(known: Known, runs: list[RunSpec], scale: Scale) -> Iterator[tuple[RunSpec, int]]:
     """Runs that are known and generalised, each with the step at which it did."""
-    rows = measured_rows(known, runs)
+    steps = released_group(known, {BASELINE: runs}, scale).grok_steps(BASELINE)
     for run in runs:
-        if (row := rows.get(run.seed)) is None:
-            continue
-        if step := first_held(*row.curve(metric), threshold=accuracy, patience=1):
+        if step := steps.get(run.seed):
             yield run, step
 
 
@@ -126,11 +121,7 @@ class DecaySchedule(Study):
     def page(self, known: Known, scale: Scale) -> Page:
         """Accuracy and readability at the end, curves, and what was run."""
         wanted = schedule_runs(known, scale)
-        group = EdgeGroup(
-            DYCK,
-            edge_regimes(scale)[DYCK],
-            {arm: measured_rows(known, runs) for arm, runs in wanted.items()},
-        )
+        group = released_group(known, wanted, scale)
         verdicts = scaled_verdicts(schedule_claims(group), scale)
         provenance = [provenance_row(known, arm, runs) for arm, runs in wanted.items()]
         return Page(

@@ -28,6 +28,7 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     WIDE_EDGE,
     EdgeGroup,
     curve_name,
+    measured_group,
 )
 from spectraledge.experiments.spectral_edge.edge_study import drawn, regime_words
 from spectraledge.experiments.spectral_edge.flip_claims import (
@@ -42,7 +43,6 @@ from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     PROVENANCE,
     answer_words,
-    by_seed,
     provenance_row,
     scaled_verdicts,
 )
@@ -97,14 +97,7 @@ def flip_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
     """The runs that are known and were measured, by task."""
     needed, regimes = curve_name(EDGE, "gap23"), delayed_regimes(scale)
     return {
-        name: EdgeGroup(
-            name,
-            regimes[name],
-            {
-                condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
-                for condition, runs in conditions.items()
-            },
-        )
+        name: measured_group(known, name, regimes[name], conditions, needed)
         for name, conditions in flip_runs(scale).items()
     }
 

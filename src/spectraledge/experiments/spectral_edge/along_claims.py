@@ -18,10 +18,9 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     EdgeRegime,
     edge_regimes,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, measured_group
 from spectraledge.experiments.spectral_edge.edge_study import over_seeds
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import EdgeImportance, FunctionalResponse, StructureCurve
 from spectraledge.instruments.perturbation_curve import level_names
 from spectraledge.lab.reading_curves import CurveNames
@@ -83,11 +82,7 @@ def along_runs(scale: Scale) -> dict[str, list[RunSpec]]:
 def along_group(known: Known, scale: Scale) -> EdgeGroup:
     """The runs that are known and were measured."""
     needed = along_curve(IMPORTANCE, "held", "v1")
-    rows = {
-        condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
-        for condition, runs in along_runs(scale).items()
-    }
-    return EdgeGroup(DYCK, edge_regimes(scale)[DYCK], rows)
+    return measured_group(known, DYCK, edge_regimes(scale)[DYCK], along_runs(scale), needed)
 
 
 def concordance(row: Row, output: str, known_by: str | None = None) -> float:

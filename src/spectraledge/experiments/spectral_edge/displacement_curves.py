@@ -32,7 +32,7 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     NO_DECAY,
     edge_regimes,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, measured_group
 from spectraledge.experiments.spectral_edge.edge_study import Groups, over_seeds, regime_words
 from spectraledge.experiments.spectral_edge.published_numbers import (
     PublishedNumber,
@@ -43,7 +43,6 @@ from spectraledge.experiments.study import Known, Study
 from spectraledge.experiments.study_sections import (
     PROVENANCE,
     answer_words,
-    by_seed,
     provenance_row,
     scaled_verdicts,
 )
@@ -92,14 +91,7 @@ def displacement_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
     """The runs that are known and were measured, by task."""
     needed = displacement_curve(CURVES, "step")
     return {
-        task: EdgeGroup(
-            task,
-            edge_regimes(scale)[task],
-            {
-                condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
-                for condition, runs in conditions.items()
-            },
-        )
+        task: measured_group(known, task, edge_regimes(scale)[task], conditions, needed)
         for task, conditions in displacement_runs(scale).items()
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from spectraledge.experiments.base import Scale
@@ -13,9 +12,8 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     EdgeRegime,
     edge_regimes,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, measured_group
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     AttentionStructure,
     DepthComposition,
@@ -28,7 +26,6 @@ from spectraledge.instruments import (
 )
 from spectraledge.lab.plan import Measured
 from spectraledge.lab.reading_curves import CurveNames
-from spectraledge.lab.rows import Row
 from spectraledge.training import At, Every, RunSpec
 
 __all__ = [
@@ -90,8 +87,4 @@ def probe_runs(scale: Scale) -> dict[str, list[RunSpec]]:
 def probe_group(known: Known, scale: Scale) -> EdgeGroup:
     """The runs that are known and were probed."""
     needed = probe_curve(ATTENTION, "step")
-    rows: Mapping[str, Mapping[int, Row]] = {
-        condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
-        for condition, runs in probe_runs(scale).items()
-    }
-    return EdgeGroup(DYCK, probe_regime(scale), rows)
+    return measured_group(known, DYCK, probe_regime(scale), probe_runs(scale), needed)

@@ -14,10 +14,9 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     MODULAR,
     edge_regimes,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import ABLATION, EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import ABLATION, EdgeGroup, measured_group
 from spectraledge.experiments.spectral_edge.edge_study import Groups, over_seeds
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import EdgeNoise
 from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
@@ -56,11 +55,7 @@ def control_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
     """The runs that are known and were measured, by task."""
     needed = control_curve(NOISE, "above")
     return {
-        task: EdgeGroup(
-            task,
-            edge_regimes(scale)[task],
-            {DECAY: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}},
-        )
+        task: measured_group(known, task, edge_regimes(scale)[task], {DECAY: runs}, needed)
         for task, runs in control_runs(scale).items()
     }
 

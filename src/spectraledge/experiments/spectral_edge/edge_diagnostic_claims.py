@@ -16,10 +16,9 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     EdgeRegime,
     edge_regimes,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, measured_group
 from spectraledge.experiments.spectral_edge.edge_study import over_seeds
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import FunctionalResponse, PartEffect, SingularProbe
 from spectraledge.lab.reading_curves import CurveNames
 from spectraledge.lab.rows import Row
@@ -82,14 +81,7 @@ def diagnostic_runs(scale: Scale) -> dict[str, list[RunSpec]]:
 def diagnostic_group(known: Known, scale: Scale) -> EdgeGroup:
     """The runs that are known and were measured."""
     needed = diagnostic_curve(EFFECT, "projection", "v1,gradient")
-    return EdgeGroup(
-        DYCK,
-        edge_regimes(scale)[DYCK],
-        {
-            condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
-            for condition, runs in diagnostic_runs(scale).items()
-        },
-    )
+    return measured_group(known, DYCK, edge_regimes(scale)[DYCK], diagnostic_runs(scale), needed)
 
 
 def diagnostic_claims(group: EdgeGroup, scale: Scale) -> list[Verdict]:

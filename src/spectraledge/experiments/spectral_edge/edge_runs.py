@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -61,6 +61,7 @@ __all__ = [
     "counted_windows",
     "curve_name",
     "edge_groups",
+    "measured_group",
 ]
 
 EDGE, NARROW_EDGE, WIDE_EDGE = (SpectralEdge(window=w) for w in (5, 3, 10))
@@ -154,16 +155,31 @@ def edge_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
     """Runs of every task of a scale that are known and were measured with the edge."""
     needed = curve_name(EDGE, "gap23")
     return {
-        name: EdgeGroup(
-            name,
-            regime,
-            {
-                condition: {s: r for s, r in by_seed(known, runs).items() if needed in r.curves}
-                for condition, runs in regime.conditions().items()
-            },
-        )
+        name: measured_group(known, name, regime, regime.conditions(), needed)
         for name, regime in edge_regimes(scale).items()
     }
+
+
+def measured_group(
+    known: Known, name: str, regime: EdgeRegime, runs: Mapping[str, Sequence[RunSpec]], needed: str
+) -> EdgeGroup:
+    """Runs that are known and were measured: rows of other studies may lack what one asks for.
+
+    Args:
+        known: What is known of a run.
+        name: Of the task.
+        regime: Their settings.
+        runs: By condition.
+        needed: A curve that a row must have.
+
+    Returns:
+        The rows by condition and seed; a condition without any is empty.
+    """
+    rows = {
+        condition: {s: r for s, r in by_seed(known, specs).items() if needed in r.curves}
+        for condition, specs in runs.items()
+    }
+    return EdgeGroup(name, regime, rows)
 
 
 def wanted_runs(scale: Scale) -> Iterable[RunSpec]:

@@ -22,7 +22,7 @@ from spectraledge.experiments.spectral_edge.edge_regimes import (
     EdgeRegime,
     edge_regimes,
 )
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve, measured_group
 from spectraledge.experiments.spectral_edge.edge_study import over_seeds
 from spectraledge.experiments.spectral_edge.gap_numbers import (
     Until,
@@ -40,7 +40,6 @@ from spectraledge.experiments.study_sections import (
     BAND,
     PROVENANCE,
     answer_words,
-    by_seed,
     provenance_row,
     scaled_verdicts,
 )
@@ -80,9 +79,8 @@ def control_runs(scale: Scale) -> list[RunSpec]:
 
 def control_group(known: Known, scale: Scale) -> EdgeGroup:
     """The runs that are known and were measured."""
-    rows = by_seed(known, control_runs(scale))
-    there = {seed: row for seed, row in rows.items() if control_curve(EDGE, "gap23") in row.curves}
-    return EdgeGroup(DYCK, control_regime(scale), {NO_DECAY: there})
+    runs, needed = {NO_DECAY: control_runs(scale)}, control_curve(EDGE, "gap23")
+    return measured_group(known, DYCK, control_regime(scale), runs, needed)
 
 
 WHOLE = Until(EDGE, CADENCE, None, control_curve)

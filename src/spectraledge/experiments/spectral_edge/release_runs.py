@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import nan
 
 import numpy as np
@@ -9,10 +10,9 @@ import numpy as np
 from spectraledge.experiments.base import Scale
 from spectraledge.experiments.row_values import last_value
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, edge_regimes
-from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
+from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve, measured_group
 from spectraledge.experiments.spectral_edge.release_arms import arm_runs
 from spectraledge.experiments.study import Known
-from spectraledge.experiments.study_sections import by_seed
 from spectraledge.instruments import (
     AttentionStructure,
     Instrument,
@@ -34,9 +34,9 @@ __all__ = [
     "final_accuracy",
     "last_of",
     "mean_entropy",
-    "measured_rows",
     "release_curve",
     "release_group",
+    "released_group",
     "released_runs",
 ]
 
@@ -65,14 +65,13 @@ def released_runs(scale: Scale) -> dict[str, list[RunSpec]]:
 
 def release_group(known: Known, scale: Scale) -> EdgeGroup:
     """The runs that are known, by arm."""
-    rows = {arm: measured_rows(known, runs) for arm, runs in released_runs(scale).items()}
-    return EdgeGroup(DYCK, edge_regimes(scale)[DYCK], rows)
+    return released_group(known, released_runs(scale), scale)
 
 
-def measured_rows(known: Known, runs: list[RunSpec]) -> dict[int, Row]:
-    """Rows that are known and were measured, by seed."""
-    needed = release_curve(SPLIT, "step")
-    return {seed: row for seed, row in by_seed(known, runs).items() if needed in row.curves}
+def released_group(known: Known, runs: Mapping[str, list[RunSpec]], scale: Scale) -> EdgeGroup:
+    """Runs of Dyck-1 that are known and were measured, by arm."""
+    regime = edge_regimes(scale)[DYCK]
+    return measured_group(known, DYCK, regime, runs, release_curve(SPLIT, "step"))
 
 
 def final_accuracy(row: Row, metric: str) -> float:
