@@ -42,6 +42,7 @@ class LookupProblem:
 
     tokens: Tensor
     trained: Tensor | None = None
+    answers: tuple[str, ...] = ()
 
     @property
     def skeleton(self) -> nn.Module:

@@ -9,7 +9,9 @@ from spectraledge.instruments import (
     FunctionalCoordinate,
     FunctionalResponse,
     InputProbe,
+    ModuleProblem,
     PositionalFourier,
+    Probe,
     RepresentationProbe,
     SingularProbe,
     SpectralEdge,
@@ -41,8 +43,20 @@ def window():
 
 @pytest.mark.parametrize("instrument", LOOKING_INSIDE, ids=lambda i: i.name)
 def test_what_pairs_labels_with_positions_says_so(instrument):
-    with pytest.raises(ValueError, match=f"{instrument.name}.*one label a row.*got 2"):
+    with pytest.raises(ValueError, match=f"{instrument.name}.*one label a row.*answers add, mul"):
         instrument.measure(window())
+
+
+def test_of_a_module_its_owner_says_that_labels_are_answers():
+    rows = SeveralOperations(5).dataset(0)
+    batch = rows.tokens, rows.labels
+    model = MODEL.build(vocabulary=5, length=2, classes=5, seed=0)
+    problem = ModuleProblem(model, train=batch, held_out=batch, answers=("sum", "product"))
+    probe = Probe(model, [InputProbe(rows=8)], every=1, problem=problem)
+    with pytest.raises(ValueError, match=r"input_probe.*answers sum, product"):
+        probe.step(0)
+    with pytest.raises(ValueError, match=r"labels \(N, 3\) for the answers.*got \(25, 2\)"):
+        ModuleProblem(model, train=batch, held_out=batch, answers=("a", "b", "c"))
 
 
 @pytest.mark.parametrize(

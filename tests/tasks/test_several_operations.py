@@ -1,5 +1,6 @@
 """Several operations on the same pairs: labels by brute force, the rows of a single table."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -12,10 +13,12 @@ from spectraledge.lab.names import run_name
 from spectraledge.store import canonical_json, folder_name, from_canonical, signature
 from spectraledge.tasks import (
     UNLABELLED,
+    DyckDepth,
     ModularArithmetic,
     SeveralOperations,
     ShuffledLabels,
     Task,
+    answers_of,
 )
 
 
@@ -121,6 +124,29 @@ def test_published_size(form, classes, length):
     assert int(data.subsets["diagonal"].sum()) == 97
 
 
+def test_answers_go_with_the_task_and_its_rows():
+    task = SeveralOperations(7, ("add", "x2_y2"))
+    shuffled = ShuffledLabels(task)
+    for own in (task, shuffled):
+        assert answers_of(own) == own.dataset(0).answers == ("add", "x2_y2")
+    assert answers_of(ModularArithmetic(7)) == ModularArithmetic(7).dataset(0).answers == ()
+    assert answers_of(ShuffledLabels(ModularArithmetic(7))) == ()
+    assert answers_of(DyckDepth()) == ()
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        (("add",), r"answers \('add',\).*got labels \(25, 2\).*labels \(N, 1\)"),
+        (("add", "add"), "distinct names of answers and subsets"),
+        (("add", "mirror"), "distinct names of answers and subsets.*mirror"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(answers, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SeveralOperations(5).dataset(0), answers=answers)
+
+
 def test_identity_and_name():
     task = SeveralOperations(7, ("add", "x2_y2"), split="ordered")
     assert from_canonical(canonical_json(task), [SeveralOperations]) == task
@@ -130,8 +156,17 @@ def test_identity_and_name():
     assert folder_name(name, task).startswith("add-x2-y27-ordered-")
 
 
-def test_labels_are_shuffled_among_all_operations():
+def test_labels_are_shuffled_among_those_of_their_operation():
     plain = SeveralOperations(7, ("add", "div"))
+    counts = [
+        [
+            column[column != UNLABELLED].bincount(minlength=7).tolist()
+            for column in data.labels[data.train].unbind(1)
+        ]
+        for data in (plain.dataset(0), ShuffledLabels(plain).dataset(0))
+    ]
+    assert counts[0] == counts[1]
+    assert counts[0][0] != counts[0][1]
     ours, theirs = ShuffledLabels(plain).dataset(0), plain.dataset(0)
     assert same_rows(ours, theirs)
     unlabelled = ours.labels == UNLABELLED

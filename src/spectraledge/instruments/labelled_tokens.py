@@ -35,6 +35,11 @@ class Inspectable(Differentiable, Protocol):
         """The model of one run; may be without values."""
         ...
 
+    @property
+    def answers(self) -> Sequence[str]:
+        """Names of the outputs where they are answers about the row; empty if of positions."""
+        ...
+
     def occurs_in_training(self, tokens: Tensor) -> Tensor:
         """Which rows ``(R, B, T)`` equal a training row, ``(R, B)``."""
         ...
@@ -51,24 +56,23 @@ def inspected(owner: str, window: Window) -> Inspectable:
         The same problem, which shows its model.
 
     Raises:
-        ValueError: If there is none, if it does not show its model, or if the model reads one
-            position and gives several answers there, whose labels are not those of positions.
+        ValueError: If there is none, if it does not show its model, or if the outputs are several
+            answers about a row, whose labels are not those of positions.
     """
     problem = window.problem
     if problem is None:
         raise ValueError(f"{owner} evaluates the model; pass Window(..., problem)")
     if not isinstance(problem, Inspectable):
         raise ValueError(
-            f"{owner} looks inside the model: expected a problem with skeleton, held_out and "
-            f"occurs_in_training, got {type(problem).__name__}; of any module take "
+            f"{owner} looks inside the model: expected a problem with skeleton, answers, "
+            f"held_out and occurs_in_training, got {type(problem).__name__}; of any module take "
             "ModuleProblem(model, train=..., held_out=...)"
         )
-    answers = getattr(problem.skeleton, "answers_at_read_out", 1)
-    if answers > 1:
+    if problem.answers:
         raise ValueError(
             f"{owner} takes several labels of a row for those of its positions: expected one label "
-            f"a row of a model that reads one position, got {answers}; measure a model of one "
-            "operation, or what looks at no position, such as SpectralEdge and Ablation"
+            f"a row, or one a position, got the answers {', '.join(problem.answers)}; measure a "
+            "model of one answer, or what looks at no position, such as SpectralEdge and Ablation"
         )
     return problem
 

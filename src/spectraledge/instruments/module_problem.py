@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,14 +56,18 @@ class ModuleProblem:
             that two batches differ.
         read_out_position: Position that is read where a row has one label; None for what the model
             says under this name, else the last.
+        answers: Names of the L outputs if they answer L questions about a row, as the heads of a
+            multi-task model; what looks at positions is then refused. None if outputs are those
+            of positions, or one.
         initial: State dict of the module before training, for probes of the untrained network;
             copied, so ``model.state_dict()`` is the module as it is now. Buffers in it are left
             out.
 
     Raises:
-        ValueError: If rows are not as above; if the module fails on the first of them, or its
-            logits are of another shape, not finite, or random in eval mode; for labels that the
-            logits do not have, or another batch size or initial state.
+        ValueError: If rows are not as above, or have another number of labels than answers; if
+            the module fails on the first of them, or its logits are of another shape, not finite,
+            or random in eval mode; for labels that the logits do not have, or another batch size
+            or initial state.
 
     Cost: passes over few rows at a time, one point after the other; a gradient for `batch_size`
     rows, and for Hessians attention without fused kernels. Two copies of the parameters meanwhile.
@@ -92,6 +96,7 @@ class ModuleProblem:
         forward: Callable[[nn.Module, Tensor], Any] | None = None,
         batch_size: int | None = None,
         read_out_position: int | None = None,
+        answers: Sequence[str] | None = None,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.model = model = plain_module(model)
@@ -106,6 +111,7 @@ class ModuleProblem:
             model, forward, own if read_out_position is None else read_out_position
         )
         self._closure = LossClosure(self._skeleton, _loss_of_batch, OWNER)
+        self.answers = _answers(answers, self._held_out.labels)
         self._initial = None if initial is None else _flattened(self.layout, initial)
         for name, rows in (("train", self._train), ("held_out", self._held_out)):
             self._try(name, rows)
@@ -261,6 +267,16 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 def _loss_of_batch(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     tokens, labels = batch
     return _loss(_wide(model(tokens)), labels)
+
+
+def _answers(names: Sequence[str] | None, labels: Tensor) -> tuple[str, ...]:
+    answers = tuple(names or ())
+    if answers and labels.shape[1:] != (len(answers),):
+        raise ValueError(
+            f"{OWNER}: expected labels (N, {len(answers)}) for the answers {answers}, got "
+            f"{tuple(labels.shape)}; name one answer for each column of the labels"
+        )
+    return answers
 
 
 def _batch_size(wanted: int | None, rows: int) -> int:

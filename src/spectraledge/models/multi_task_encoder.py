@@ -37,7 +37,7 @@ class MultiTaskEncoder(PreNormEncoder):
         self, spec: MultiTaskEncoderSpec, vocabulary: int, length: int, classes: int
     ) -> None:
         super().__init__(spec, vocabulary, length, spec.outputs * classes)
-        self.answers_at_read_out = spec.outputs
+        self.outputs = spec.outputs
 
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B outputs classes"]:
         """Logits of every head."""
@@ -48,7 +48,7 @@ class MultiTaskEncoder(PreNormEncoder):
         return self._of_heads(super().naive_forward(tokens))
 
     def _of_heads(self, logits: Tensor) -> Tensor:
-        return logits.unflatten(-1, (self.answers_at_read_out, -1))
+        return logits.unflatten(-1, (self.outputs, -1))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A `Task` is a frozen description; ``task.dataset(seed)`` gives its rows, labels and seeded splits.
 """
 
-from spectraledge.tasks.dataset import UNLABELLED, Dataset, Task
+from spectraledge.tasks.dataset import UNLABELLED, Dataset, Task, answers_of
 from spectraledge.tasks.dyck import DyckDepth
 from spectraledge.tasks.group import GroupComposition
 from spectraledge.tasks.modular import ModularArithmetic
@@ -21,4 +21,5 @@ __all__ = [
     "SeveralOperations",
     "ShuffledLabels",
     "Task",
+    "answers_of",
 ]

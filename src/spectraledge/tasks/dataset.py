@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-__all__ = ["UNLABELLED", "Dataset", "Task"]
+__all__ = ["UNLABELLED", "Dataset", "Task", "answers_of"]
 
 # Label of a position that has none, as of padding; torch's losses leave it out by default.
 UNLABELLED = -100
@@ -35,11 +35,14 @@ class Dataset:
         vocabulary: Number of distinct token ids.
         classes: Number of outputs of the model.
         subsets: Name to a ``(N,)`` mask over all rows, e.g. ``diagonal``.
+        answers: Names of the L outputs where they answer L questions about the whole row, e.g.
+            ``("add", "mul")``; empty where outputs are those of positions.
 
     Raises:
         ValueError: If a split is empty, repeats or shares rows, or points outside the rows; if a
             token or label is out of range, or a row has no label; if a subset has another number
-            of rows.
+            of rows; if answers are not as many as the outputs, or share a name with one another
+            or a subset.
 
     Example:
         >>> rows = torch.arange(3)
@@ -56,6 +59,7 @@ class Dataset:
     vocabulary: int
     classes: int
     subsets: Mapping[str, Bool[Tensor, " N"]] = field(default_factory=dict)
+    answers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_range("tokens", self.tokens, self.vocabulary)
@@ -71,6 +75,23 @@ class Dataset:
                     f"expected subset {name!r} to mark all {len(self)} rows, "
                     f"got shape {tuple(mask.shape)}"
                 )
+        self._check_answers()
+
+    def _check_answers(self) -> None:
+        if not self.answers:
+            return
+        if self.labels.shape[1:] != (len(self.answers),):
+            raise ValueError(
+                f"expected a label for each of the answers {self.answers} in every row, got labels "
+                f"{tuple(self.labels.shape)}; give labels (N, {len(self.answers)}), one column an "
+                "answer"
+            )
+        names = (*self.answers, *self.subsets)
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"expected distinct names of answers and subsets, got {self.answers} and "
+                f"{tuple(self.subsets)}; metrics go by these names"
+            )
 
     def _check_splits(self) -> None:
         sizes = {name: len(getattr(self, name)) for name in SPLITS}
@@ -104,7 +125,7 @@ class Task(Protocol):
     """What a task file provides: a frozen description that can produce its dataset.
 
     Implementations are frozen dataclasses of plain values, so that a task can be part of a run's
-    stored identity.
+    stored identity. One with several answers about a row names them in ``answers`` (`answers_of`).
     """
 
     @property
@@ -121,6 +142,18 @@ class Task(Protocol):
 
     def dataset(self, seed: int) -> Dataset:
         """Rows, labels and splits; the same seed always gives the same ones."""
+
+
+def answers_of(task: Task) -> tuple[str, ...]:
+    """Names of the answers of a task that asks several questions about a row; see `Dataset`.
+
+    Args:
+        task: Any task; those without an attribute ``answers`` have one output, or positions.
+
+    Returns:
+        The names, in the order of the labels; empty if outputs are not answers.
+    """
+    return tuple(getattr(task, "answers", ()))
 
 
 def _check_range(name: str, values: Int64[Tensor, "*shape"], size: int) -> None:

@@ -51,6 +51,11 @@ class PairTable(ABC):
     ) -> Int64[Tensor, " N *outputs"]:
         """Numbers of a ∘ b, ``(N,)``; with L operations ``(N, L)``."""
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Names of the L operations if there are several; see `Dataset`."""
+        return ()
+
     def check_table(self) -> None:
         """Check the four shared fields; to be called at construction.
 
@@ -123,6 +128,7 @@ class PairTable(ABC):
             vocabulary=self.vocabulary,
             classes=self.classes,
             subsets=self.subsets(operands, train),
+            answers=self.answers,
         )
 
     def subsets(

@@ -85,6 +85,11 @@ class SeveralOperations(PairTable):
         """Number of residues m."""
         return self.modulus
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The operations: there is an accuracy of each, such as ``validation_accuracy_mul``."""
+        return self.operations
+
     def operands(self) -> tuple[range, range]:
         """All residues on both sides."""
         return range(self.modulus), range(self.modulus)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from spectraledge.tasks.dataset import UNLABELLED, Dataset, Task
+from spectraledge.tasks.dataset import UNLABELLED, Dataset, Task, answers_of
 
 __all__ = ["ShuffledLabels"]
 
@@ -15,10 +15,11 @@ __all__ = ["ShuffledLabels"]
 class ShuffledLabels:
     """Another task with the labels of its training rows permuted once.
 
-    Labels change places among all labelled outputs of the training rows; validation and test keep
-    theirs. A control for what is said to announce generalisation: loss, gradients and decay are
-    there, generalisation is not. Where rows repeat, as in published Dyck-1 data, labels contradict
-    one another and training accuracy stays below 1.
+    Labels change places among all labelled outputs of the training rows, of a task with several
+    answers among those of one answer; validation and test keep theirs. A control for what is said
+    to announce generalisation: loss, gradients and decay are there, generalisation is not. Where
+    rows repeat, as in published Dyck-1 data, labels contradict one another and training accuracy
+    stays below 1.
 
     Args:
         task: The other task.
@@ -54,14 +55,21 @@ class ShuffledLabels:
         """That of the task."""
         return self.task.length
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Those of the task."""
+        return answers_of(self.task)
+
     def dataset(self, seed: int) -> Dataset:
         """The rows and splits of the task, its training labels permuted."""
         data = self.task.dataset(seed)
         own = data.labels[data.train]
-        labelled = own != UNLABELLED
-        known = own[labelled]
         chance = torch.Generator().manual_seed(self.permutation)
-        own[labelled] = known[torch.randperm(len(known), generator=chance)]
+        # Views: each is permuted in place.
+        for column in own.unbind(1) if data.answers else (own,):
+            labelled = column != UNLABELLED
+            known = column[labelled]
+            column[labelled] = known[torch.randperm(len(known), generator=chance)]
         labels = data.labels.clone()
         labels[data.train] = own
         return replace(data, labels=labels)

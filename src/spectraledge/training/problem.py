@@ -72,6 +72,11 @@ class Problem:
         """The model of one run without parameters of its own; give it those of a run."""
         return self.network.skeleton
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Names of the outputs where they are answers about the row; empty if of positions."""
+        return self.data.answers
+
     def initial_parameters(self) -> Tensor:
         """Freshly initialised parameters ``(R, P)``, each run from its own seed."""
         models = map(self._model, self.specs)
@@ -197,7 +202,8 @@ class Problem:
             Named numbers ``(R,)`` float64, e.g. ``validation_accuracy`` or
             ``validation_accuracy_mirror``; NaN where a subset is empty. With a label for each of
             several outputs, accuracy and loss are means over labelled outputs, and
-            ``sequence_accuracy`` is the share of rows with every output right.
+            ``sequence_accuracy`` is the share of rows with every output right; of a task with
+            several answers there is the accuracy of each, as ``validation_accuracy_mul``.
         """
         return self.data.means(*self._scores(theta))
 

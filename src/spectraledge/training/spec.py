@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from spectraledge.models import ModelSpec, ScaleInvariantDecoderSpec
-from spectraledge.tasks import ModularArithmetic, Task
+from spectraledge.tasks import ModularArithmetic, Task, answers_of
 from spectraledge.training.schedule import Schedule
 from spectraledge.updates import Adam, Update, WeightDecay
 from spectraledge.updates.chain import check_gradient_links, structure
@@ -87,7 +87,8 @@ def batch_key(spec: RunSpec) -> tuple[Any, ...]:
     Returns:
         A hashable key; runs with equal keys can share a batch.
     """
-    # The type as well: tasks of one shape may have different subsets to report on.
-    shape = (type(spec.task).__name__, spec.task.vocabulary, spec.task.length, spec.task.classes)
+    task = spec.task
+    # Type and answers as well: tasks of one shape may have different accuracies to report.
+    shape = (type(task).__name__, task.vocabulary, task.length, task.classes, answers_of(task))
     shared = tuple(getattr(spec, f.name) for f in fields(spec) if f.name not in PER_RUN)
     return (shape, tuple(map(structure, spec.updates)), *shared)

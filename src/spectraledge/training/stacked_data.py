@@ -22,9 +22,13 @@ class StackedData:
     Args:
         datasets: One dataset per run.
         device: Where the rows live.
+
+    Raises:
+        ValueError: If the outputs of some are other answers than those of the first.
     """
 
     def __init__(self, datasets: Sequence[Dataset], device: str) -> None:
+        self.answers = _shared_answers(datasets)
         self.train = [d.train for d in datasets]
         self.held_out = [torch.cat([d.validation, d.test]) for d in datasets]
         size = max(len(d.labels) for d in datasets)
@@ -86,7 +90,29 @@ class StackedData:
                 metrics[_metric("loss", name)] = lost / count
             if outputs:
                 metrics[_metric("sequence_accuracy", name)] = (whole * mask).sum(1) / mask.sum(1)
+            if "/" not in name:
+                metrics |= self._of_answers(name, labelled, correct)
         return metrics
+
+    def _of_answers(self, part: str, labelled: Tensor, correct: Tensor) -> dict[str, Tensor]:
+        mask = self.masks[part]
+        return {
+            _metric("accuracy", f"{part}/{answer}"): (correct[..., k].double() * mask).sum(1)
+            / (labelled[..., k].double() * mask).sum(1)
+            for k, answer in enumerate(self.answers)
+        }
+
+
+def _shared_answers(datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    first, *others = [d.answers for d in datasets]
+    for run, own in enumerate(others, start=1):
+        if own != first:
+            raise ValueError(
+                f"expected one kind of answers in a batch of runs, got {first} in run 0 and {own} "
+                f"in run {run}; give the task an attribute `answers` with the same names as its "
+                "dataset, and train other tasks in another batch"
+            )
+    return first
 
 
 def _sum(values: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -50,7 +50,7 @@ from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
 from spectraledge.models import MultiTaskEncoderSpec, PreNormEncoderSpec
 from spectraledge.report import Page, Reference, Section, Table, Verdict
-from spectraledge.tasks import ModularArithmetic, SeveralOperations
+from spectraledge.tasks import ModularArithmetic, SeveralOperations, answers_of
 from spectraledge.training import Every, RunSpec
 
 __all__ = ["STUDY", "SecondFlipElsewhere", "delayed_regimes", "flip_groups"]
@@ -148,8 +148,16 @@ def _claims(groups: Mapping[str, EdgeGroup]) -> list[Verdict]:
 
 
 def _task_section(group: EdgeGroup) -> Section:
+    metrics = {group.regime.metric: "Held-out accuracy"} | {
+        f"validation_accuracy_{answer}": f"Held-out accuracy of {answer}"
+        for answer in answers_of(group.regime.task)
+    }
     figures = [
-        *drawn(group, group.regime.metric, "Held-out accuracy", "accuracy", shown=SHARE),
+        *(
+            figure
+            for metric, title in metrics.items()
+            for figure in drawn(group, metric, title, "accuracy", shown=SHARE)
+        ),
         *drawn(
             group, GRADIENT_SHARE, "Share of the gradient along v₁", "share of energy",
             shown=SHARE, references=(HALF,),
