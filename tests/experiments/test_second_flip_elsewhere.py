@@ -27,7 +27,7 @@ from spectraledge.training import Execution, Problem
 GROKKED = 3000
 
 
-def row(spec, second):
+def row(spec, second, grokked=GROKKED):
     """Gradient, decay from 900 on, gradient again from 1300, and decay from `second` on."""
     steps = np.arange(0, spec.steps + 1, 100)
     share = np.where((steps >= 900) & (steps < 1300), 0.2, 0.9)
@@ -37,7 +37,7 @@ def row(spec, second):
     curves = {
         "step": steps,
         "lost_at": np.full(steps.size, -1),
-        regime.metric: np.where(steps >= GROKKED + 100 * (spec.seed % 2), 1.0, 0.1),
+        regime.metric: np.where(steps >= grokked + 100 * (spec.seed % 2), 1.0, 0.1),
         curve_name(EDGE, "gap23"): np.ones(steps.size),
         curve_name(EDGE, "step"): steps,
     }
@@ -47,9 +47,9 @@ def row(spec, second):
     return Row(signature(spec), "planted", canonical_json(spec), "done", curves, seconds=1.0)
 
 
-def page(real, shuffled):
+def page(real, shuffled, grokked=GROKKED):
     rows = [
-        row(spec, real if condition == DECAY else shuffled)
+        row(spec, real if condition == DECAY else shuffled, grokked)
         for conditions in flip_runs("demo").values()
         for condition, runs in conditions.items()
         for spec in runs
@@ -63,6 +63,14 @@ def page(real, shuffled):
 def test_a_second_flip_counts_where_shuffled_labels_have_none(real, shuffled, status):
     found = [v.status for v in page(real, shuffled).verdicts if "second flip" in v.claim]
     assert found == [status] * 2
+
+
+@pytest.mark.parametrize(("real", "share"), [(3000, "1.000 [1.000, 1.000]"), (9999, "0.000")])
+def test_runs_that_never_generalise_decide_nothing(real, share):
+    found = [v for v in page(real, 9999, grokked=9999).verdicts if "second flip" in v.claim]
+    assert [v.status for v in found] == ["undecided"] * 2
+    for verdict in found:
+        assert f"no run generalises within 4000 steps; with real labels {share}" in verdict.observed
 
 
 def test_every_part_of_the_page_is_there(tmp_path):
