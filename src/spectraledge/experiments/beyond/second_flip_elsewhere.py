@@ -2,8 +2,9 @@
 
 On modular addition the edge turns to decay once when the window lets go of the start, whatever the
 labels, and once more when a run generalises, which shuffled labels never show. That is one task.
-Here are two others that should have such a delay, neither of them looked at before the rule was
-fixed: multiplication, and addition and multiplication at once in one trunk with a head for each.
+Here are two others, neither of them looked at before the rule was fixed. Multiplication repeats the
+first: non-zero residues modulo 97 multiply as numbers modulo 96 add, under other names. Addition
+and multiplication at once, in one trunk with a head for each, have no such names in common.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def any_flip(group: EdgeGroup) -> Verdict:
     found = {split: _hits(group, split) for split in SPLITS}
     excess = mean_of(np.mean([hits[:, 0] - hits[:, 1] for hits in found.values()], axis=0))
     if excess is None:
-        return Verdict(claim, "at grokking", NOT_RUN, "undecided", rule)
+        neither = _neither(group, list(group.grok_steps().values()))
+        return Verdict(claim, "at grokking", neither, "undecided", rule)
     words = f"{short(excess)} beyond chance; " + "; ".join(
         f"W = {s.window}, {s.stride * group.regime.record_every} steps: "
         f"{np.nansum(hits[:, 0]):.0f} of {np.isfinite(hits[:, 0]).sum()} (chance "
