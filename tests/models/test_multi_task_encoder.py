@@ -236,7 +236,16 @@ def test_a_model_with_other_outputs_than_labels_is_refused(task, model, message)
         Problem([spec(task=task, model=model)], EAGER)
 
 
+class Unnamed(SeveralOperations):
+    """Answers without names, so that what may share a batch does not tell how many there are."""
+
+    answers = ()
+
+
 def test_every_run_of_a_batch_is_checked():
-    two = SeveralOperations(7, ("add", "mul"))
+    three, two = (Unnamed(7, names) for names in (("add", "div", "x2_y2"), ("add", "mul")))
     with pytest.raises(ValueError, match=r"labels \(N, 2\) of .*\('add', 'mul'\)"):
-        Problem([spec(), spec(task=two)], EAGER)
+        Problem([spec(task=three), spec(task=two)], EAGER)
+    named = SeveralOperations(7, ("add", "mul"))
+    with pytest.raises(ValueError, match=r"can share a batch \(same model, shape and answers of"):
+        Problem([spec(), spec(task=named)], EAGER)

@@ -247,8 +247,9 @@ def _check_batch(specs: Sequence[RunSpec]) -> None:
     for run, spec in enumerate(specs):
         if batch_key(spec) != batch_key(specs[0]):
             raise ValueError(
-                "expected runs that can share a batch (same model, update types, steps, batch "
-                f"size, cadence), but run {run} differs from run 0:\n{spec}\n{specs[0]}"
+                "expected runs that can share a batch (same model, shape and answers of the task, "
+                f"update types, steps, batch size, cadence), but run {run} differs from run 0:\n{spec}"
+                f"\n{specs[0]}"
             )
 
 
