@@ -248,8 +248,8 @@ def _check_batch(specs: Sequence[RunSpec]) -> None:
         if batch_key(spec) != batch_key(specs[0]):
             raise ValueError(
                 "expected runs that can share a batch (same model, shape and answers of the task, "
-                f"update types, steps, batch size, cadence), but run {run} differs from run 0:\n{spec}"
-                f"\n{specs[0]}"
+                f"update types, steps, batch size, cadence), but run {run} differs from run 0:\n"
+                f"{spec}\n{specs[0]}"
             )
 
 
