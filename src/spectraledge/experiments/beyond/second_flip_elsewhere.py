@@ -4,7 +4,7 @@ On modular addition the edge turns to decay once when the window lets go of the 
 labels, and once more when a run generalises, which shuffled labels never show. That is one task.
 Here are two others, neither of them looked at before the rule was fixed. Multiplication repeats the
 first: non-zero residues modulo 97 multiply as numbers modulo 96 add, under other names. Addition
-and multiplication at once, in one trunk with a head for each, have no such names in common.
+and multiplication at once, in one trunk with a head for each, are no other task renamed.
 """
 
 from __future__ import annotations
