@@ -15,7 +15,9 @@ from spectraledge.experiments.spectral_edge.displacement_reach import (
     LOST,
     at_random,
     displacement_curve,
+    exponent,
     reach,
+    rising,
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK, NO_DECAY
 from spectraledge.experiments.spectral_edge.published_numbers import number_rows
@@ -84,6 +86,20 @@ def test_reach_ends_with_the_displacements_and_is_unknown_without_any():
     assert np.isnan(reach(row(spec, reaches(0.1), accuracy=0.4), 3900, "v1"))
 
 
+@pytest.mark.parametrize(("power", "share"), [(2.0, 1.0), (-0.5, 1 / 12)])
+def test_a_curve_rises_with_its_power(power, share):
+    own = row(displacement_runs("demo")[DYCK][DECAY][0], reaches(0.1))
+    for level in LEVELS:
+        name = displacement_curve(CURVES, "divergence", "v1", f"{level:.4g}")
+        own.curves[name] = np.full(5, abs(level) ** power if level else 0.0)
+    assert exponent(own, 3900, "v1") == pytest.approx(power)
+    # From nothing to the smallest displacement all change more, one of the twelve on each side.
+    assert len(LEVELS) == 25
+    assert rising(own, 3900, "v1") == pytest.approx(share)
+    assert np.isnan(rising(own, 100, "v1"))
+    assert np.isnan(exponent(own, 100, "v1"))
+
+
 def test_runs_that_have_learned_nothing_or_lose_nothing_are_not_compared():
     runs = displacement_runs("demo")[DYCK]
     low = [row(spec, reaches(0.1), accuracy=0.2) for spec in (*runs[DECAY], *runs[NO_DECAY])]
@@ -97,9 +113,9 @@ def test_runs_that_have_learned_nothing_or_lose_nothing_are_not_compared():
 @pytest.mark.parametrize(
     ("with_decay", "without", "expected"),
     [
-        (0.4, 0.3, ["holds", "holds", "holds", "holds"]),
-        (0.05, 0.1, ["fails", "fails", "fails", "fails"]),
-        (0.4, 0.1, ["holds", "holds", "fails", "holds"]),
+        (0.4, 0.3, ["holds", "holds", "holds", "holds", "holds"]),
+        (0.05, 0.1, ["fails", "fails", "fails", "fails", "holds"]),
+        (0.4, 0.1, ["holds", "holds", "fails", "holds", "holds"]),
         (0.2, 0.2, ["undecided"] * 3),
     ],
 )
@@ -107,7 +123,7 @@ def test_claims_follow_the_planted_reaches(with_decay, without, expected):
     verdicts = STUDY.page(known(with_decay, without), "demo").verdicts
     found = [verdict.status for verdict in verdicts]
     # Two tasks, told the same.
-    assert found[:4] == found[4:]
+    assert found[:5] == found[5:]
     assert found[: len(expected)] == expected
 
 

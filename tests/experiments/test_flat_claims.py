@@ -21,6 +21,7 @@ from spectraledge.experiments.spectral_edge.multi_seed import STUDY as SEEDS
 
 REGIME = edge_regimes("demo")[DYCK]
 EDGE, MATCHED, BULK = (removal("accuracy_change", what) for what in ("edge", "matched", "bulk"))
+ADDED, SHRUNK = (removal("accuracy_change", what) for what in ("additive", "shrink"))
 CURVATURE, DIVERGENCE = (
     curve_name(instrument, output, "v1")
     for instrument, output in ((CURVES, "curvature"), (PUBLISHED_CURVES, "largest_divergence"))
@@ -32,8 +33,10 @@ SAME = {
     EDGE: -0.2,
     MATCHED: -0.2,
     BULK: -0.2,
+    ADDED: -0.2,
+    SHRUNK: -0.2,
     removal("accuracy_change", "random"): -1e-5,
-    **{removal("removed", what): 0.5 for what in ("edge", "bulk", "random")},
+    **{removal("removed", what): 0.5 for what in ("edge", "bulk", "random", "additive")},
     CURVATURE: 1.0,
     **{curve_name(CURVES, "curvature", name): 1.0 for name in RANDOM},
     curve_name(PUBLISHED_CURVES, "curvature", "v1"): 1.0,
@@ -58,6 +61,12 @@ FLAT = [
     }),
     Planted("Removing a random direction that holds the same share of the weights does nothing", {
         (DECAY, MATCHED): (only_at(3900, -0.02, -0.5), only_at(3900, -0.5, 0.0)),
+    }),
+    Planted("Moving the weights at random as far as the removal moves them does nothing", {
+        (DECAY, ADDED): (only_at(3900, -0.02, -0.5), only_at(3900, -0.5, 0.0)),
+    }),
+    Planted("Removing the late edge costs more than shrinking all the weights as much", {
+        (DECAY, SHRUNK): (only_at(3900, -0.02, -0.5), only_at(3900, -0.5, -0.02)),
     }),
     special("At step 200 (pre)", 200),
     special("At step 500 (at)", 500),

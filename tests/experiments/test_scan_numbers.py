@@ -13,8 +13,8 @@ from spectraledge.experiments.spectral_edge.edge_runs import (
     EdgeGroup,
     curve_name,
 )
+from spectraledge.experiments.spectral_edge.late_claims import LATE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import (
-    NOT_RUN,
     OTHER_LENGTH,
     OTHER_SIZE,
     number_rows,
@@ -57,20 +57,32 @@ def test_a_step_is_the_published_one_or_that_of_the_same_phase():
         found = lines(regime, {DECAY: {2024: row(regime, **{share: steps / 1e4})}})
         step = int(words.split()[1])
         assert float(found[f"Gradient along v₁, {words}, {DECAY}"][2]) == step / 1e4
-    # Runs of the published size end before 5000 and 10,000 steps, and say so.
+    # Runs of the published size end before 5000 steps, and say so; longer ones have 10,000.
     share = curve_name(SPLIT, "energy_share", "gradient", "v1")
     found = lines(FULL, {DECAY: {2024: row(FULL, **{share: 0.5})}})
     assert found[f"Gradient along v₁, step {FULL.steps} for 5000, {DECAY}"][2] == "0.5"
-    assert found[f"Gradient along v₁, step 10000, {DECAY}"][1:] == ("0.021", "–", "–", NOT_RUN)
+    assert not [quantity for quantity in found if "10000" in quantity]
     assert [n for n in scan_numbers(REDUCED) if "for 10000" in n.quantity]
 
 
 def test_both_sizes_have_every_number():
+    late = [n for n in LATE_NUMBERS if "step 10000" in n.quantity]
     full, reduced = (
-        sorted((n.value, n.condition, n.kind) for n in scan_numbers(regime))
-        for regime in (FULL, REDUCED)
+        sorted((n.value, n.condition, n.kind) for n in numbers)
+        for numbers in ((*scan_numbers(FULL), *late), scan_numbers(REDUCED))
     )
     assert full == reduced
+
+
+def test_numbers_of_runs_that_go_on_are_those_of_the_runs_that_end_and_a_fourth_direction():
+    def values(numbers):
+        return {(n.quantity.split(", step")[0], n.value) for n in numbers}
+
+    more = values(LATE_NUMBERS) - values(scan_numbers(FULL))
+    fourth = "Sign of the alignment of gradient and decay along v4"
+    later = {(q, value) for q, value in more if q != fourth}
+    assert len(more) == len(later) + 1
+    assert later <= values(scan_numbers(REDUCED))
 
 
 def test_signs_and_largest_frequencies_are_numbers():

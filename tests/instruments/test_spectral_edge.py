@@ -48,6 +48,37 @@ def test_readings_are_those_of_the_thin_svd():
         assert readings[t]["displacements"].tolist() == [float(t - first)] * 2
 
 
+def test_a_stream_of_fifty_is_fifty_decompositions():
+    count, size = 50, 50_000
+    chance = torch.Generator().manual_seed(2)
+    layout = Layout(("blocks.0.attn.query.weight",), ((size // 250, 250),))
+    points = torch.randn(count + 1, 1, size, generator=chance, dtype=torch.float64).cumsum(0)
+    observer = Observer([SpectralEdge(window=5, kinds=("query",))])
+    (key,) = observer.instruments
+    before = None
+    for t in range(count + 1):
+        found = observer.observe(Snapshot(100 * t, layout, points[t]))[key]
+        if t < 5:
+            continue
+        steps = (points[t - 4 : t + 1] - points[t - 5 : t])[:, 0]
+        _, values, directions = torch.linalg.svd(steps, full_matrices=False)
+        # Gram matrices square the condition number, which is about 1 here: 1e-16 · 50,000 terms.
+        torch.testing.assert_close(found["singular_values"][0], values, rtol=1e-8, atol=0)
+        if before is not None:
+            cosines = (directions * before).sum(1).abs()
+            angles = torch.rad2deg(torch.arccos(cosines.clamp(max=1)))[:3]
+            torch.testing.assert_close(found["rotation"][0, :3], angles, rtol=1e-6, atol=0)
+        before = directions
+
+
+def test_decay_alone_does_not_turn():
+    point = torch.randn(1, 30, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    shrinking = torch.stack([point * 0.9**t for t in range(12)])
+    last = observed(shrinking)[-1]
+    # A cosine of 1 up to the float32 of the weights is an angle of degrees(√(2 · 6e-8)) = 0.02.
+    assert last["rotation"][0, 0] < 0.05
+
+
 def test_a_stride_skips_snapshots():
     points = walk(count=13)
     strided = observed(points, SpectralEdge(window=3, stride=2, kinds=("query",)))[-1]

@@ -30,6 +30,16 @@ def test_angles_are_those_of_an_independent_simulation(window, ratio, angles):
     assert found == pytest.approx(angles, abs=6)
 
 
+def test_lasting_noise_turns_its_first_direction_less_and_its_third_more():
+    still = torch.tensor(0.0).double()
+    found = rotation_null(5, still, autocorrelation=0.9).mean[:3].tolist()
+    # Simulated elsewhere, as above.
+    assert found == pytest.approx((11, 39, 74), abs=6)
+    for wrong in (1.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"in \(-1, 1\), got"):
+            rotation_null(5, still, autocorrelation=wrong)
+
+
 def test_the_null_does_not_depend_on_the_dimension():
     # 300 windows: the mean angle of one direction scatters by 25°/√300 = 1.4°.
     products = gram(1.0, 6, draws=300, dimensions=4000)

@@ -107,6 +107,31 @@ def test_the_published_data_are_the_published_ones():
         0.178, 0.303, 0.209, 0.135, 0.083, 0.048, 0.026, 0.012,
     ]  # fmt: skip
     assert data.labels[data.train].max() == 9
+    assert [round(x, 4) for x in (counts / counts.sum()).tolist()[8:12]] == [
+        0.0047, 0.0017, 0.0005, 0.0001,
+    ]  # fmt: skip
+    assert sum(len(word) for word in test if word not in trained) == 59_266
+
+
+def test_what_a_table_of_the_published_data_would_know():
+    data = PUBLISHED.dataset(0)
+    every = words(data)
+    train = [every[row] for row in data.train.tolist()]
+    test = [every[row] for row in torch.cat([data.validation, data.test]).tolist()]
+    prefixes = {word[:n] for word in train for n in range(1, len(word) + 1)}
+    assert len(prefixes) == 321
+    tokens = [(word, n) for word in test for n in range(1, len(word) + 1)]
+    # A label follows from the prefix, so that a table of prefixes has these right.
+    assert sum(word[:n] in prefixes for word, n in tokens) / len(tokens) == pytest.approx(
+        0.496, abs=5e-4
+    )
+    seen: dict[tuple[int, int], Counter[int]] = {}
+    for word in train:
+        for n, depth in enumerate(depths(word)):
+            seen.setdefault((n, word[n]), Counter())[depth] += 1
+    usual = {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
+    most = sum(usual.get((n - 1, word[n - 1])) == depths(word)[n - 1] for word, n in tokens)
+    assert most / len(tokens) == pytest.approx(0.570, abs=5e-4)
 
 
 @pytest.mark.parametrize(

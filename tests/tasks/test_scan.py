@@ -35,6 +35,9 @@ def test_meanings(command, actions):
 def test_the_language_has_its_known_size():
     every = commands()
     assert len(every) == len(set(every)) == 20_910
+    # 34 verbs, each once, twice or thrice, alone or as one of a pair in two ways.
+    sentences = [c for c in every if not {"and", "after"} & set(c)]
+    assert (len({verbs_of(c) for c in sentences}), len(sentences)) == (34, 102)
     lengths = [len(actions_of(c)) for c in every]
     assert (min(lengths), max(lengths), max(map(len, every))) == (1, 48, 9)
     # Printed means, which seem to be those of the training file: 80 % of the commands.

@@ -55,8 +55,10 @@ def drift_ratio(gram: Float64[Tensor, "*batch w w"]) -> Float64[Tensor, "*batch"
     return (common.clamp(min=0) / (square - common).clamp(min=0)).sqrt()
 
 
-def rotation_null(window: int, ratio: Float64[Tensor, "*batch"]) -> RotationNull:
-    """Angles that a constant drift and white noise give, since windows share updates.
+def rotation_null(
+    window: int, ratio: Float64[Tensor, "*batch"], *, autocorrelation: float = 0.0
+) -> RotationNull:
+    """Angles that a constant drift and noise give, since windows share updates.
 
     Two windows of w updates, one update apart, share w − 1 of them: their directions are alike
     even where updates are independent. Simulated once per window size, with noise of equal
@@ -65,12 +67,15 @@ def rotation_null(window: int, ratio: Float64[Tensor, "*batch"]) -> RotationNull
     Args:
         window: Updates w >= 2.
         ratio: Length of the drift over that of the noise, >= 0, as `drift_ratio` estimates it.
+        autocorrelation: ρ of the noise, ``ε_t = ρ ε_{t−1} + √(1 − ρ²) η_t``, in (−1, 1); 0 for
+            white noise. Noise that goes on for longer than a window looks like a drift: what
+            `drift_ratio` finds is then not that of the drift alone.
 
     Returns:
         Means and quantiles ``(..., w)``; NaN for a NaN ratio.
 
     Raises:
-        ValueError: For windows below 2.
+        ValueError: For windows below 2 or an autocorrelation out of range.
 
     Example:
         >>> null = rotation_null(5, torch.tensor(0.0).double())
@@ -79,7 +84,9 @@ def rotation_null(window: int, ratio: Float64[Tensor, "*batch"]) -> RotationNull
     """
     if window < 2:
         raise ValueError(f"expected windows of at least 2 updates, got {window}")
-    table = _table(window)
+    if not -1 < autocorrelation < 1:
+        raise ValueError(f"expected an autocorrelation in (-1, 1), got {autocorrelation}")
+    table = _table(window, autocorrelation)
     grid = torch.tensor(RATIOS, dtype=torch.float64)
     known = ratio.nan_to_num(nan=0.0).clamp(max=RATIOS[-1])
     upper = torch.searchsorted(grid, known.contiguous()).clamp(1, len(RATIOS) - 1)
@@ -91,11 +98,14 @@ def rotation_null(window: int, ratio: Float64[Tensor, "*batch"]) -> RotationNull
 
 
 @lru_cache(maxsize=8)
-def _table(window: int) -> tuple[Tensor, Tensor, Tensor]:
+def _table(window: int, autocorrelation: float) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, 5 % and 95 % quantile ``(ratios, w)`` of the angles."""
     chance = torch.Generator().manual_seed(0)
     shape = (DRAWS, window + 1, DIMENSIONS)
     noise = torch.randn(shape, generator=chance, dtype=torch.float64) / DIMENSIONS**0.5
+    for t in range(1, window + 1):
+        fresh = (1 - autocorrelation**2) ** 0.5 * noise[:, t]
+        noise[:, t] = autocorrelation * noise[:, t - 1] + fresh
     rows = []
     for ratio in RATIOS:
         noise[..., 0] += ratio

@@ -13,7 +13,7 @@ from functools import partial
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
-from spectraledge.experiments.row_values import short
+from spectraledge.experiments.row_values import mean_of, share_words, short
 from spectraledge.experiments.seed_intervals import geometric_interval
 from spectraledge.experiments.spectral_edge.displacement_reach import (
     CURVES,
@@ -22,8 +22,10 @@ from spectraledge.experiments.spectral_edge.displacement_reach import (
     at_random,
     displacement_curve,
     displacement_figures,
+    exponent,
     reach,
     reach_table,
+    rising,
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import (
     DECAY,
@@ -154,6 +156,7 @@ def _claims(groups: Groups) -> list[Verdict]:
             _as_far(group, "pre", DECAY, "not tested"),
             _as_far(group, "late", NO_DECAY, "18 times steeper than with decay"),
             _further_with_decay(group),
+            _one_curve(group),
         )
     ]
 
@@ -199,6 +202,23 @@ def _further_with_decay(group: EdgeGroup) -> Verdict:
         ratio, "Reach along v₁ with decay over that without, geometric mean by seed.", above=1.0,
     )  # fmt: skip
     return _said_why(verdict, without, ratio)
+
+
+def _one_curve(group: EdgeGroup) -> Verdict:
+    """Whether “flat” and “fatal” are the near and the far end of one curve."""
+    step, rows = group.regime.functional_steps["late"], group.rows[DECAY]
+    share = mean_of((rising(row, step, "v1") for row in rows.values()), 0.0, 1.0)
+    power = mean_of(exponent(row, step, "v1") for row in rows.values())
+    return over_seeds(
+        f"{group.name}: At step {step} one rising curve leads from flat to fatal along the edge",
+        "“flat under perturbation, fatal when ablated”: steps of 0.3 % and of 40 to 83 %",
+        share,
+        "Share of the steps from one displacement to the next, 0.1 % of the weights to all of "
+        "them and of both signs, that change the output more (KL along v₁).",
+        words=f"{share_words(share)} of the steps; up to a tenth of the weights the change grows "
+        f"with the displacement to the power {short(power)}",
+        above=0.9,
+    )
 
 
 def _task_section(group: EdgeGroup) -> Section:

@@ -25,8 +25,10 @@ __all__ = [
     "at_random",
     "displacement_curve",
     "displacement_figures",
+    "exponent",
     "reach",
     "reach_table",
+    "rising",
 ]
 
 CURVES = PerturbationCurve()
@@ -40,6 +42,8 @@ CAPTION = (
 )
 # Accuracy that counts as lost; 200 rows of one answer each, the fewest here, know 0.95 to 0.015.
 LOST = 0.05
+# Up to here the weights are displaced by little: a tenth of their length.
+NEAR = 0.1
 # A network that has less has not learned what could be lost.
 LEARNED = 0.5
 
@@ -82,6 +86,45 @@ def _first(levels: np.ndarray, falls: np.ndarray) -> float:
         return float(levels[0])
     part = (LOST - falls[at - 1]) / (falls[at] - falls[at - 1])
     return float(np.exp(np.interp(part, [0, 1], np.log(levels[at - 1 : at + 1]))))
+
+
+def rising(row: Row, step: int, direction: str) -> float:
+    """Share of the steps from one displacement to the next larger one that change the output more.
+
+    Args:
+        row: Of a run.
+        step: Of the snapshot; the last one before it if there is none.
+        direction: ``v1``, ``theta``, ``random1`` and so on.
+
+    Returns:
+        Share of both signs' steps, from none, in which ``KL(p_θ ‖ p_{θ + ε d})`` grows; NaN where
+        nothing was measured.
+    """
+    values = over_displacements(row, step, "divergence", direction)
+    middle = len(LEVELS) // 2
+    if not np.isfinite(values).all():
+        return float("nan")
+    sides = values[middle:], values[: middle + 1][::-1]
+    return float(np.mean([np.diff(side) > 0 for side in sides]))
+
+
+def exponent(row: Row, step: int, direction: str) -> float:
+    """Power of the displacement with which the output's change grows while it is small.
+
+    Args:
+        row: Of a run.
+        step: Of the snapshot; the last one before it if there is none.
+        direction: ``v1``, ``theta``, ``random1`` and so on.
+
+    Returns:
+        Slope of log KL over log ε/‖θ‖ up to `NEAR`, both signs: 2 where the divergence is a
+        parabola; NaN where nothing was measured, or nothing changes.
+    """
+    values = over_displacements(row, step, "divergence", direction)
+    near = (np.abs(LEVELS) <= NEAR) & (LEVELS != 0)
+    if not (values[near] > 0).all():
+        return float("nan")
+    return float(np.polyfit(np.log(np.abs(LEVELS[near])), np.log(values[near]), 1)[0])
 
 
 def at_random(row: Row, step: int) -> float:

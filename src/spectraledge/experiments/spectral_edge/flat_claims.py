@@ -28,6 +28,7 @@ __all__ = [
     "curvature_ratio",
     "excess_at",
     "flat_claims",
+    "late_removal_claims",
     "removal",
 ]
 
@@ -47,12 +48,20 @@ def flat_claims(groups: Groups) -> list[Verdict]:
     found = []
     for group in groups.values():
         found += [
-            _critical(group), _matched(group),
+            _critical(group), _matched(group), _added(group), _shrunk(group),
             *(_special(group, phase) for phase in (*EARLY, LATE)), _special_over_snapshots(group),
             _needs_decay(group), *(_special(group, phase, NO_DECAY) for phase in EARLY),
             _flat(group), _divergence(group), _bulk(group),
         ]  # fmt: skip
     return found
+
+
+def late_removal_claims(group: EdgeGroup) -> list[Verdict]:
+    """Those of the late phase that need no run without decay."""
+    return [
+        _critical(group), _matched(group), _added(group), _shrunk(group), _special(group, LATE),
+        _flat(group), _divergence(group),
+    ]  # fmt: skip
 
 
 def removal(output: str, what: str) -> str:
@@ -168,6 +177,31 @@ def _matched(group: EdgeGroup) -> Verdict:
         words=f"{short(matched)}; the published control {short(random)}, which removes "
         f"{short(taken)} of the norm",
         above=-0.1,
+    )
+
+
+def _added(group: EdgeGroup) -> Verdict:
+    return _removal_claim(
+        group,
+        "Moving the weights at random as far as the removal moves them does nothing",
+        "not tested",
+        "additive",
+        above=-0.1,
+    )
+
+
+def _shrunk(group: EdgeGroup) -> Verdict:
+    step, rows = group.regime.functional_steps[LATE], group.rows[DECAY].values()
+    edge, shrunk = (removal("accuracy_change", what) for what in ("edge", "shrink"))
+    more = mean_of(value_at(row, shrunk, step) - value_at(row, edge, step) for row in rows)
+    return over_seeds(
+        f"{group.name}: Removing the late edge costs more than shrinking all the weights as much",
+        "not tested",
+        more,
+        "Accuracy lost without the edge minus that lost with attention weights of that length.",
+        words=f"{short(group.at(edge, step))} against {short(group.at(shrunk, step))}; "
+        f"{short(more)} more",
+        above=0.0,
     )
 
 

@@ -52,11 +52,12 @@ class GapSeries:
 
         Returns:
             The share minus ``p q + (1 − p)(1 − q)``, with p and q the shares of positive changes
-            and sums: 0 for signs that know nothing of each other, though most gaps may close.
+            and sums: 0 for signs that know nothing of each other, though most gaps may close. NaN
+            for fewer than `FEWEST` changes, or if all have one sign, which chance always has right.
         """
-        if not self.changes.size:
-            return nan
         opens, said = self.changes > 0, self.terms.sum(1) > 0
+        if opens.size < FEWEST or opens.all() or not opens.any():
+            return nan
         p, q = float(opens.mean()), float(said.mean())
         return float(np.mean(opens == said)) - (p * q + (1 - p) * (1 - q))
 

@@ -47,6 +47,8 @@ ROTATIONS = {
     DYCK: "17.8°, 41.7°, 51.6° for v₁, v₂, v₃",
     SCAN: "7.7°, 20.6°, 43.0° for v₁, v₂, v₃",
 }
+# Full windows that a share or mean over the windows of a run needs.
+FEWEST = 5
 # Share of windows of pure noise whose weighted rank is 1, whatever W; tests simulate it.
 NOISE_RANK_ONE = 0.74
 
@@ -208,10 +210,10 @@ def _rank_one(group: EdgeGroup) -> Verdict:
         steps, ranks = finite_curve(row, curve_name(EDGE, "rank_at_gap"))
         # A window of two has rank 1 whatever is in it.
         full = ranks[steps >= EDGE.window * group.regime.record_every]
-        shares.append(float(np.mean(full == 1)) if full.size else nan)
+        shares.append(float(np.mean(full == 1)) if full.size >= FEWEST else nan)
     mean = mean_of(shares, 0.0, 1.0)
     if mean is None:
-        return Verdict(claim, "1 in all runs (mode)", NOT_RUN, "undecided", rule)
+        return Verdict(claim, "1 in all runs (mode)", _too_few(group), "undecided", rule)
     status = decide(mean, above=NOISE_RANK_ONE)
     return Verdict(claim, "1 in all runs (mode)", share_words(mean), status, rule)
 
@@ -235,11 +237,11 @@ def _turns_as_noise(group: EdgeGroup) -> Verdict:
     apart = []
     for row in group.rows[DECAY].values():
         angles, expected = finite_curve(row, own)[1], finite_curve(row, null)[1]
-        apart.append(float(angles.mean() - expected.mean()) if angles.size else nan)
+        apart.append(float(angles.mean() - expected.mean()) if angles.size >= FEWEST else nan)
     mean = mean_of(apart)
     said = ROTATIONS.get(group.name, "moderate")
     if mean is None:
-        return Verdict(claim, said, NOT_RUN, "undecided", rule)
+        return Verdict(claim, said, _too_few(group), "undecided", rule)
     each = ", ".join(
         f"{short(mean_rotation(group, 'rotation', v, DECAY))}°" for v in ("v1", "v2", "v3")
     )
@@ -263,7 +265,7 @@ def _threshold(group: EdgeGroup) -> Verdict:
     )
     said = "13.5 (Dyck-1), 27.7 (SCAN): every eigenvalue is signal"
     if own is None:
-        return Verdict(claim, said, NOT_RUN, "undecided", rule)
+        return Verdict(claim, said, _too_few(group), "undecided", rule)
     noise = (_attention_parameters(group) / (EDGE.window - 1)) ** 0.25
     excess = mean_of(
         _median(group, row, curve_name(EDGE, "excess_over_orthogonal"))
@@ -279,7 +281,11 @@ def _threshold(group: EdgeGroup) -> Verdict:
 def _median(group: EdgeGroup, row: Row, name: str) -> float:
     steps, values = finite_curve(row, name)
     full = values[steps >= EDGE.window * group.regime.record_every]
-    return float(np.median(full)) if full.size else nan
+    return float(np.median(full)) if full.size >= FEWEST else nan
+
+
+def _too_few(group: EdgeGroup) -> str:
+    return f"fewer than {FEWEST} full windows a run" if group.known() else NOT_RUN
 
 
 def _attention_parameters(group: EdgeGroup) -> int:

@@ -47,6 +47,8 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
     SCAN: {"pre": 0.887, "at": 0.523, "post": 0.002, "late": 0.021},
 }
 
+# Windows after flip and generalising that a share of them needs.
+FEWEST = 5
 PUBLISHED_SEEDS: Mapping[str, int] = {DYCK: 42, SCAN: 2024}
 
 
@@ -197,14 +199,16 @@ def _lasting(group: EdgeGroup, common: float) -> Verdict:
         "gradient's share is below one half, and the mean gradient's share in the last tenth of "
         "the run. Holds if the 95 % interval over seeds of the first is above one half and that of "
         "the second below, fails if either is on the other side. Tasks end after different "
-        f"amounts of decay, so the first is given up to lr × step = {common:.2g} too."
+        f"amounts of decay, so the first is given up to lr × step = {common:.2g} too. Runs with "
+        f"fewer than {FEWEST} such windows do not count: the first is below one half by definition."
     )
     shares = {end: _decay_driven(group, end) for end in (np.inf, common)}
     last = mean_of((_last_tenth(row) for row in group.rows[DECAY].values()), 0.0, 1.0)
     said = "a compression phase; 99.5 % gradient at Dyck step 1500 in the notes"
     whole, equal = shares[np.inf], shares[common]
     if whole is None or last is None:
-        return Verdict(claim, said, NOT_RUN, "undecided", rule)
+        few = f"fewer than {FEWEST} windows a run after flip and generalising"
+        return Verdict(claim, said, few if group.known() else NOT_RUN, "undecided", rule)
     words = (
         f"{share_words(whole)}, up to {common:.2g} {share_words(equal) if equal else '–'}; "
         f"gradient's share in the last tenth {share_words(last)}"
@@ -223,7 +227,7 @@ def _decay_driven(group: EdgeGroup, end: float) -> Interval | None:
         # Steps are whole and rates are not: half a step of room.
         counted = (steps >= start) & (group.regime.lr * (steps - 0.5) <= end)
         after = values[counted] if isfinite(start) else np.zeros(0)
-        shares.append(float(np.mean(after < 0.5)) if after.size else nan)
+        shares.append(float(np.mean(after < 0.5)) if after.size >= FEWEST else nan)
     return mean_of(shares, 0.0, 1.0)
 
 

@@ -17,6 +17,8 @@ from spectraledge.experiments.spectral_edge.gap_without_decay import (
     GAP_CONTROL_NUMBERS,
     control_group,
 )
+from spectraledge.experiments.spectral_edge.late_claims import LATE_NUMBERS
+from spectraledge.experiments.spectral_edge.late_scan import late_group
 from spectraledge.experiments.spectral_edge.modular_numbers import MODULAR_NUMBERS
 from spectraledge.experiments.spectral_edge.probe_numbers import PROBE_NUMBERS
 from spectraledge.experiments.spectral_edge.published_numbers import PublishedNumber, number_rows
@@ -60,5 +62,7 @@ def _subjects(known: Known) -> Iterator[Subject]:
     yield "probes, attention and geometry", PROBE_NUMBERS, probe_group(known, "demo")
     release = release_group(known, "demo")
     yield "release of decay, with a new optimizer", RELEASE_NUMBERS, release
-    for subject, group in (("SCAN, published size", full[SCAN]), (REDUCED_SCAN, reduced[SCAN])):
-        yield subject, scan_numbers(group.regime), group
+    yield "SCAN, published size", scan_numbers(full[SCAN].regime), full[SCAN]
+    late = late_group(known, "full")
+    yield "SCAN, published size, at the paper's steps after 3000", LATE_NUMBERS, late
+    yield REDUCED_SCAN, scan_numbers(reduced[SCAN].regime), reduced[SCAN]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import fisher_exact
 from scipy.stats import t as student
 
-from spectraledge.experiments.row_values import mean_of, short, value_at
+from spectraledge.experiments.row_values import mean_of, short, step_of, value_at
 from spectraledge.experiments.seed_intervals import geometric_interval, share_by_seeds
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, finite_curve
 from spectraledge.lab.rows import Row
@@ -27,6 +27,7 @@ __all__ = [
     "Read",
     "at",
     "at_end",
+    "exactly",
     "mean_over_run",
     "not_measured",
     "number_rows",
@@ -87,6 +88,11 @@ class PublishedNumber:
 def at(name: str, step: float) -> Read:
     """A curve at a step, or the last record before it."""
     return lambda row: value_at(row, name, step)
+
+
+def exactly(name: str, step: float) -> Read:
+    """A curve at a step, NaN where it was not measured there."""
+    return lambda row: value_at(row, name, step) if step_of(row, name, step) == step else np.nan
 
 
 def at_end(name: str) -> Read:

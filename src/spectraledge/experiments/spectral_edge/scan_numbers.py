@@ -1,7 +1,8 @@
 """What the paper reports of SCAN, at the published size and, phase by phase, in the reduced one.
 
 Its full-size numbers are of one seed. The reduced model takes other steps to the same phases; its
-numbers need not agree, but they have seeds.
+numbers need not agree, but they have seeds. What the paper has of step 5000 is read at 3000, after
+the flip, in runs that end there; runs that go on are read by `late_claims`, at the paper's steps.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ from spectraledge.experiments.spectral_edge.published_numbers import (
     at,
     at_end,
     mean_over_run,
-    not_measured,
     sign_at,
     whether,
 )
@@ -65,7 +65,7 @@ LENGTH, CONTROL_LENGTH = "15,000", "20,000"
 
 
 def scan_numbers(regime: EdgeRegime) -> tuple[PublishedNumber, ...]:
-    """Every number of the paper, also those that no run of the regime can hold.
+    """Every number of the paper up to soon after the flip; what comes later is in `late_claims`.
 
     Args:
         regime: SCAN at the published size or reduced.
@@ -96,19 +96,20 @@ def _at(
     read: Callable[[int], Read],
     kind: Kind = "plain",
 ) -> Iterator[PublishedNumber]:
-    """A number at published steps, or at those of the same phases; none past the end of a run."""
+    """A number at published steps, or at those of the same phases; none of a phase not reached."""
     for published, value in values.items():
+        if is_published_size(regime) and published > SOON:
+            continue
         step = _step(regime, published)
         words = f"step {step}" + ("" if step == published else f" for {published}")
-        own = read(step) if step <= regime.steps else not_measured
-        yield PublishedNumber(f"{quantity}, {words}", value, own, DECAY, kind=kind)
+        yield PublishedNumber(f"{quantity}, {words}", value, read(step), DECAY, kind=kind)
 
 
 def _step(regime: EdgeRegime, published: int) -> int:
     """Where a published step is read: soon after the flip, at the end of a run that ends then."""
     if not is_published_size(regime):
         return REDUCED_STEPS[published]
-    return min(published, regime.steps) if published <= SOON else published
+    return min(published, regime.steps)
 
 
 def _curve(name: str) -> Callable[[int], Read]:
@@ -189,8 +190,8 @@ def _phases(regime: EdgeRegime) -> Iterator[PublishedNumber]:
     share = curve_name(SPLIT, "energy_share", "gradient", "v1")
     shares = {1000: 0.887, 2500: 0.523, 5000: 0.002, 10_000: 0.021}
     yield from _at(regime, "Gradient along v₁", shares, _curve(share), "fraction")
-    # Published in words: aligned along v₁, opposing along v₃ and v₄.
-    for k, sign in ((1, 1), (3, -1), (4, -1)):
+    # Published in words: aligned along v₁, opposing along v₃ (and v₄, which these runs lack).
+    for k, sign in ((1, 1), (3, -1)):
         words = f"Sign of the alignment of gradient and decay along v{k}"
         alignment = curve_name(SPLIT, "alignment", f"v{k}")
         yield from _at(regime, words, {5000: sign}, partial(sign_at, alignment))

@@ -85,7 +85,7 @@ def _balance(group: EdgeGroup) -> Verdict:
         "95 % interval over seeds above 0."
     )
     if explained is None:
-        return Verdict(claim, SAID[group.name], NOT_RUN, "undecided", rule)
+        return Verdict(claim, SAID[group.name], _too_few(group), "undecided", rule)
     verdict = _is_published(group, claim, [balance_class(row) for row in rows], rule)
     words = f"terms explain {short(explained)} of the changes; {verdict.observed}"
     status = verdict.status if explained.lower > 0 else "undecided"
@@ -117,7 +117,13 @@ def _flow(group: EdgeGroup) -> Verdict:
         "Share of the intervals in which the sum of the terms and the change of d₁ − d₂ have one "
         "sign, minus that of signs drawn apart, full windows only."
     )
-    return over_seeds(claim, paper, agreement, rule, words=words or None, above=0.0)
+    found = over_seeds(claim, paper, agreement, rule, words=words or None, above=0.0)
+    return found if words else replace(found, observed=_too_few(group))
+
+
+def _too_few(group: EdgeGroup) -> str:
+    known = group.known()
+    return "too few changes of the gap between full windows" if known else NOT_RUN
 
 
 def _decided_by_decay(group: EdgeGroup) -> Verdict:
