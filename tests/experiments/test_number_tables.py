@@ -10,7 +10,7 @@ from spectraledge.lab.ledger import Ledger
 def test_without_any_run_every_number_stands_there_as_not_run():
     tables = number_tables(Known(Ledger(), None))
     assert REDUCED_SCAN not in tables
-    assert len(tables) == 9
+    assert len(tables) == 10
     assert len(tables["the edge"]) == len(EDGE_NUMBERS)
     for lines in tables.values():
         assert {len(line) for line in lines} == {len(COLUMNS)}

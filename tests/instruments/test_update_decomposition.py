@@ -171,6 +171,25 @@ def test_a_stationary_run_opposes_its_decay():
     assert (last["interval_cosine"] < -0.9).all()
 
 
+@pytest.mark.parametrize("width", [3, 4, 5])
+def test_decay_and_noise_flip_when_the_first_displacement_leaves_the_window(width):
+    """Nothing is learned after one long step, and yet the edge turns, at W + 1 whatever W."""
+    chance = torch.Generator().manual_seed(2)
+    at = torch.randn(RUNS, 30, generator=chance).double()
+    start, gradients, decays = at, [], []
+    for t in range(10):
+        # First a step as long as the weights, then noise of a hundredth of decay's length.
+        g = (1.0 if t == 0 else 1e-3) * torch.randn(RUNS, 30, generator=chance).double()
+        decays.append(-0.1 * at)
+        gradients.append(g)
+        at = at + g + decays[-1]
+    split = UpdateDecomposition(window=width, components=2, kinds=("query",))
+    readings = observed(path(torch.stack(gradients), torch.stack(decays), start=start), split)
+    driven = [bool((r["energy_share"][:, 0, 0] > 0.5).all()) for r in readings[1:]]
+    assert driven == [True] * width + [False] * (10 - width)
+    assert (readings[-1]["energy_share"][:, 0, 0] < 0.01).all()
+
+
 def test_a_stride_sums_parts_and_skips_points():
     gradients, decays, snapshots = random_path(count=10)
     halved = observed(

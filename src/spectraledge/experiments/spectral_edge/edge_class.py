@@ -26,20 +26,22 @@ __all__ = ["edge_numbers", "run_class"]
 WITHOUT_ORDER = (SCAN,)
 
 
-def edge_numbers(row: Row, *, ordered: bool = True) -> EdgeNumbers:
+def edge_numbers(row: Row, *, ordered: bool = True, end: float | None = None) -> EdgeNumbers:
     """Medians over the last third of the run.
 
     Args:
         row: Of the run.
         ordered: Whether the label's classes have an order.
+        end: Step at which the run is taken to end; None for its last.
 
     Returns:
         The numbers.
     """
+    last = row.steps_taken if end is None else end
 
     def late(name: str) -> float:
         steps, values = finite_curve(row, name)
-        seen = values[steps >= 2 / 3 * row.steps_taken]
+        seen = values[(steps >= 2 / 3 * last) & (steps <= last)]
         return float(np.median(seen)) if seen.size else nan
 
     own, random, weights = (
@@ -62,8 +64,10 @@ def edge_numbers(row: Row, *, ordered: bool = True) -> EdgeNumbers:
     )
 
 
-def run_class(group: EdgeGroup, row: Row) -> tuple[EdgeNumbers, str, float]:
-    """Numbers, class and margin of a run of a task, see `universality_class`."""
+def run_class(
+    group: EdgeGroup, row: Row, end: float | None = None
+) -> tuple[EdgeNumbers, str, float]:
+    """Numbers, class and margin of a run of a task up to a step, see `universality_class`."""
     ordered = group.name not in WITHOUT_ORDER
-    numbers = edge_numbers(row, ordered=ordered)
+    numbers = edge_numbers(row, ordered=ordered, end=end)
     return numbers, *universality_class(numbers, ordered=ordered)

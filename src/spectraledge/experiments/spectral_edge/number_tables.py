@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from spectraledge.experiments.spectral_edge.displacement_curves import (
     FOURTH_NUMBERS,
@@ -12,6 +13,7 @@ from spectraledge.experiments.spectral_edge.dyck_numbers import EDGE_NUMBERS, RE
 from spectraledge.experiments.spectral_edge.dyck_probes import probe_group
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, MODULAR, SCAN
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, edge_groups
+from spectraledge.experiments.spectral_edge.family_numbers import family_numbers
 from spectraledge.experiments.spectral_edge.gap_numbers import GAP_NUMBERS
 from spectraledge.experiments.spectral_edge.gap_without_decay import (
     GAP_CONTROL_NUMBERS,
@@ -57,6 +59,8 @@ def _subjects(known: Known) -> Iterator[Subject]:
     control = control_group(known, "demo")
     yield "the gap without decay", GAP_CONTROL_NUMBERS, control
     yield "the gap on modular addition", MODULAR_NUMBERS, reduced[MODULAR]
+    counts, rows = family_numbers((reduced[DYCK], reduced[MODULAR], full[SCAN]))
+    yield "generalising in all tasks", counts, replace(reduced[DYCK], rows=rows)
     yield "the edge", EDGE_NUMBERS, reduced[DYCK]
     yield "the fourth direction", FOURTH_NUMBERS, displacement_groups(known, "demo")[DYCK]
     yield "probes, attention and geometry", PROBE_NUMBERS, probe_group(known, "demo")
