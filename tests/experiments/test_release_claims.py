@@ -11,6 +11,7 @@ from spectraledge.experiments.beyond.decay_schedule import (
 )
 from spectraledge.experiments.spectral_edge.edge_regimes import DYCK, edge_regimes
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup
+from spectraledge.experiments.spectral_edge.flip_claims import NEW_WORDS
 from spectraledge.experiments.spectral_edge.release_arms import (
     ARMS,
     BASELINE,
@@ -41,6 +42,7 @@ ENTROPIES = [
 ]
 SAME = {
     ACCURACY: 0.9,
+    NEW_WORDS: 0.85,
     NORM: 1.0,
     PUBLISHED: 0.9,
     FREE: 0.9,
@@ -76,6 +78,7 @@ HELD_BACK = (
 )
 EARLY_COST = "Decay released before generalising costs accuracy"
 EARLY_BACK = "The probe comes back when decay is released before generalising too"
+NEW_TOO = ", on words not trained on either"
 NEW = "The probe comes back with a new optimizer too, as published"
 RELEASE = [
     one("Released weights grow back", RELEASED, NORM, 1.5, 0.8),
@@ -95,6 +98,12 @@ RELEASE = [
     one("A new optimizer alone costs no accuracy", restarted(BASELINE), ACCURACY, 0.9, 0.8),
     one("Low-rank decay of the same length serves as well", "low-rank in attention", ACCURACY,
         0.9, 0.8),
+    one(f"Releasing decay costs no accuracy{NEW_TOO}", RELEASED, NEW_WORDS, 0.85, 0.8),
+    one(f"Doubling decay costs no accuracy{NEW_TOO}", "decay 2", NEW_WORDS, 0.85, 0.8),
+    one(f"A new optimizer alone costs no accuracy{NEW_TOO}", restarted(BASELINE), NEW_WORDS,
+        0.85, 0.8),
+    one(f"Low-rank decay of the same length serves as well{NEW_TOO}", "low-rank in attention",
+        NEW_WORDS, 0.85, 0.8),
     norms(OFF_EDGE, spared=(1.5, 1.5), off=(1.0, 1.3), along=(1.2, 1.0)),
     norms(ALONG_EDGE, spared=(1.5, 1.5), along=(1.0, 1.3), off=(1.2, 1.0)),
     norms(BACK, none=(1.5, 1.5), back=(1.0, 1.3)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 
 import numpy as np
@@ -28,6 +30,8 @@ BALANCE_WORDS = (
 FEWEST = 10
 # Of a term that is proportional to the gap, the gap leaves this share and less: rounding.
 ROUNDING = 1e-9
+Name = Callable[[str, str], str]
+SHARED: Name = partial(curve_name, GAP_FLOW)
 NAMES = {"damping": "compression", "driving": "functional"}
 
 
@@ -121,18 +125,19 @@ def _beyond(gaps: Float[np.ndarray, " T"], values: Float[np.ndarray, "T c"]) -> 
     return left
 
 
-def gap_series(row: Row, gap: str) -> GapSeries:
+def gap_series(row: Row, gap: str, name: Name = SHARED) -> GapSeries:
     """Series of a run where gap and terms are known at both ends of an interval.
 
     Args:
         row: Of the run.
         gap: One of `GAPS`.
+        name: Of the curve of an output and a gap, of whatever measured the terms.
 
     Returns:
         The series; empty if it was not measured.
     """
-    steps, values = finite_curve(row, curve_name(GAP_FLOW, "gap", gap))
-    terms = [dict(zip(*finite_curve(row, _term(term, gap)))) for term in TERMS]
+    steps, values = finite_curve(row, name("gap", gap))
+    terms = [dict(zip(*finite_curve(row, name(f"{term}_term", gap)))) for term in TERMS]
     at = [i for i in range(len(steps) - 1) if all(steps[i] in term for term in terms)]
     rows = [[term[steps[i]] for term in terms] for i in at]
     return GapSeries(
@@ -169,7 +174,3 @@ def balance_class(row: Row) -> tuple[str, float]:
         return "mixed", margin
     turned = series.scales()[TERMS.index(larger)] <= 0
     return ("", nan) if turned else (NAMES[larger], margin)
-
-
-def _term(term: str, gap: str) -> str:
-    return curve_name(GAP_FLOW, f"{term}_term", gap)
