@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from benchmarks.harness import Goal, extra, in_turns, report
-from spectraledge.instruments import Instrument, Observer, SpectralEdge, UpdateDecomposition
-from spectraledge.models import CausalDecoderSpec
+from benchmarks.harness import Goal, Timing, extra, in_turns, report
+from spectraledge.instruments import (
+    EdgeNoise,
+    Instrument,
+    Observer,
+    SpectralEdge,
+    UpdateDecomposition,
+)
+from spectraledge.models import CausalDecoderSpec, EncoderDecoderSpec, ModelSpec
 from spectraledge.snapshots import Snapshot
-from spectraledge.tasks import DyckDepth
+from spectraledge.tasks import DyckDepth, Scan, Task
 from spectraledge.training import Execution, Problem, RunSpec, Trainer
 from spectraledge.updates import Adam, ClipGradient, WeightDecay
 
-CADENCE = 100  # steps between two snapshots of the published lifecycle runs
-SNAPSHOTS = 101  # of a whole published run
 SKETCH = 4096
+PAIR = (SpectralEdge(), UpdateDecomposition())
+# What the studies look at in every snapshot of a run: other windows and cadences, and noise.
+EVERY_WINDOW = (
+    *(SpectralEdge(window=w) for w in (3, 5, 10)),
+    SpectralEdge(window=3, stride=2),
+    *(UpdateDecomposition(window=w) for w in (3, 5, 10)),
+    *(UpdateDecomposition(window=w, stride=2) for w in (3, 5)),
+    EdgeNoise(),
+)
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """A published run: what is trained, steps between snapshots, how many there are, and turns."""
+
+    name: str
+    spec: RunSpec
+    cadence: int
+    snapshots: int
+    rounds: int
+
+
+def _spec(task: Task, model: ModelSpec, batch_size: int, lr: float) -> RunSpec:
+    return RunSpec(
+        task=task,
+        model=model,
+        updates=(ClipGradient(1.0), WeightDecay(1.0, on="all"), Adam(beta2=0.98)),
+        batch_size=batch_size,
+        lr=lr,
+        sampling="replacement",
+    )
+
+
+def dyck() -> Lifecycle:
+    """The published run of Dyck-1."""
+    spec = _spec(DyckDepth(sampling="published"), CausalDecoderSpec(), 50, 1e-3)
+    return Lifecycle("Dyck model", spec, 100, 101, 8)
+
+
+def scan() -> Lifecycle:
+    """The published run of SCAN."""
+    spec = _spec(Scan(), EncoderDecoderSpec(masks_memory=False), 256, 1e-4)
+    return Lifecycle("SCAN model", spec, 500, 31, 3)
 
 
 def kept_bytes(instruments: Sequence[Instrument], snapshots: Sequence[Snapshot]) -> tuple[int, int]:
@@ -26,55 +74,67 @@ def kept_bytes(instruments: Sequence[Instrument], snapshots: Sequence[Snapshot])
     return sum(t.numel() * t.element_size() for t in tensors), observer.kept_bytes
 
 
-def main() -> None:
-    """Run and report."""
-    Execution().apply()
-    spec = RunSpec(
-        task=DyckDepth(sampling="published"),
-        model=CausalDecoderSpec(),
-        updates=(ClipGradient(1.0), WeightDecay(1.0, on="all"), Adam(beta2=0.98)),
-        batch_size=50,
-        sampling="replacement",
-    )
-    problem = Problem([spec], Execution())
-    observer = Observer((SpectralEdge(), UpdateDecomposition()))
-    parts = observer.parts_wanted(problem.layout)
-    plain, recording = Trainer(problem), Trainer(problem, record_parts=parts)
-    # Snapshots a step apart: what measuring costs does not depend on their distance.
-    source = Trainer(problem, record_parts=parts).snapshots(lambda step: True)
-    snapshots = [s for s, _ in zip(source, range(SNAPSHOTS))]
+def whole_run(
+    instruments: Sequence[Instrument], snapshots: Sequence[Snapshot]
+) -> Callable[[], None]:
+    """Measures all snapshots of a run from the first on."""
+    observer = Observer(instruments)
 
-    def whole_run() -> None:
+    def call() -> None:
         observer.restore(())
         for snapshot in snapshots:
             observer.observe(snapshot)
 
+    return call
+
+
+def measure(run: Lifecycle) -> None:
+    """Time a run and report."""
+    problem = Problem([run.spec], Execution())
+    parts = Observer(PAIR).parts_wanted(problem.layout)
+    plain, recording = Trainer(problem), Trainer(problem, record_parts=parts)
+    # Snapshots a step apart: what measuring costs does not depend on their distance.
+    source = Trainer(problem, record_parts=parts).snapshots(lambda step: True)
+    snapshots = [s for s, _ in zip(source, range(run.snapshots))]
     timings = in_turns(
         {
             "training step": plain.step_,
             "training step, recording parts of attention": recording.step_,
-            "edge and decomposition of a whole run": whole_run,
+            "edge and decomposition of a whole run": whole_run(PAIR, snapshots),
+            "every window and cadence of a whole run, and noise": whole_run(
+                EVERY_WINDOW, snapshots
+            ),
         },
-        rounds=8,
+        rounds=run.rounds,
+        warm_up=1,
     )
-    step = timings["training step"].p50
-    whole = timings["edge and decomposition of a whole run"].p50
-    recorded = extra(
-        timings["training step, recording parts of attention"], timings["training step"]
-    )
-    share = recorded + whole / SNAPSHOTS / CADENCE / step
-    exact, kept = kept_bytes((SpectralEdge(), UpdateDecomposition()), snapshots)
+    report(f"spectral edge, {run.name}", timings, _goals(run, timings, snapshots))
+
+
+def _goals(
+    run: Lifecycle, timings: Mapping[str, Timing], snapshots: Sequence[Snapshot]
+) -> list[Goal]:
+    step, recorded, whole, every = timings.values()
+    share = extra(recorded, step) + whole.p50 / run.snapshots / run.cadence / step.p50
+    exact, kept = kept_bytes(PAIR, snapshots)
     short, sketched = kept_bytes(
         (SpectralEdge(sketch=SKETCH), UpdateDecomposition(sketch=SKETCH)), snapshots
     )
-    goals = [
+    return [
         # W + 2 snapshots of everything in float32, and their three parts in float64.
         Goal("kept over the snapshots' bytes, whole vectors", kept / exact, 7.1, at_most=True),
         Goal(f"the same, sketches of {SKETCH}", sketched / short, 2.0, at_most=True),
-        Goal(f"edge every {CADENCE} steps over training", share, 0.03, at_most=True),
-        Goal("seconds for a whole run", whole / 1000, 5.0, at_most=True),
+        Goal(f"edge every {run.cadence} steps over training", share, 0.03, at_most=True),
+        Goal("seconds for a whole run", whole.p50 / 1000, 5.0, at_most=True),
+        Goal("seconds for every window and cadence", every.p50 / 1000, 5.0, at_most=True),
     ]
-    report("spectral edge, Dyck model", timings, goals)
+
+
+def main() -> None:
+    """Run and report."""
+    Execution().apply()
+    for run in (dyck(), scan()):
+        measure(run)
 
 
 if __name__ == "__main__":
