@@ -56,12 +56,15 @@ class GapSeries:
 
         Returns:
             The share minus ``p q + (1 − p)(1 − q)``, with p and q the shares of positive changes
-            and sums: 0 for signs that know nothing of each other, though most gaps may close. NaN
-            for fewer than `FEWEST` changes, or if all have one sign, which chance always has right.
+            and sums: 0 for signs that know nothing of each other, though most gaps may close, and
+            for sums that have one sign throughout. NaN for fewer than `FEWEST` changes, or if all
+            have one sign, which chance always has right.
         """
         opens, said = self.changes > 0, self.terms.sum(1) > 0
         if opens.size < FEWEST or opens.all() or not opens.any():
             return nan
+        if said.all() or not said.any():
+            return 0.0
         p, q = float(opens.mean()), float(said.mean())
         return float(np.mean(opens == said)) - (p * q + (1 - p) * (1 - q))
 

@@ -141,7 +141,7 @@ def _measured(group: EdgeGroup) -> Section:
         for words, read in (("explained", _fitted), ("signs beyond chance", _agreement))
     ]
     alike = [
-        (words, short(mean_of(_same(row, output, label) for row in rows)))
+        (words, short(mean_of((_same(row, output, label) for row in rows), -1.0, 1.0)))
         for words, output, label in (
             ("curvature along v₁", "curvature", "v1"),
             ("slope along v₁", "slope", "v1"),
