@@ -155,7 +155,8 @@ def test_without_runs_nothing_is_said():
 
 def test_every_part_of_the_page_is_there(tmp_path):
     found = page()
-    assert [len(section.items) for section in found.sections] == [3, 2, 1]
+    # Three quantities, and two settings at a time beside the published ones.
+    assert [len(section.items) for section in found.sections] == [9, 2, 1]
     table = found.sections[1].items[1]
     assert [line[0] for line in table.rows] == list(SETTINGS)
     assert table.rows[0][1:] == ("5 compression", "5 compression", "5 mixed", "5 mixed")

@@ -131,7 +131,7 @@ def clock_groups(known: Known, scale: Scale) -> dict[str, EdgeGroup]:
     needed = clock_curve(EDGE, "gap23")
     return {
         name: measured_group(
-            known, f"{DYCK}, {name}", setting_regime(scale, SETTINGS[name]), {DECAY: runs}, needed
+            known, f"“{name}”", setting_regime(scale, SETTINGS[name]), {DECAY: runs}, needed
         )
         for name, runs in clock_runs(scale).items()
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from spectraledge.experiments.base import Scale
@@ -30,7 +30,7 @@ from spectraledge.experiments.spectral_edge.clock_runs import (
     clock_runs,
 )
 from spectraledge.experiments.spectral_edge.edge_class import run_class
-from spectraledge.experiments.spectral_edge.edge_regimes import DECAY
+from spectraledge.experiments.spectral_edge.edge_regimes import DECAY, DYCK
 from spectraledge.experiments.spectral_edge.edge_runs import EdgeGroup, edge_groups
 from spectraledge.experiments.spectral_edge.edge_study import Groups, regime_words
 from spectraledge.experiments.study import Known, Study
@@ -43,6 +43,7 @@ from spectraledge.experiments.study_sections import (
 )
 from spectraledge.lab.decision import Decision
 from spectraledge.lab.plan import Measured
+from spectraledge.lab.rows import Row
 from spectraledge.report import Figure, Page, Reference, Section, Table, arm_colours
 from spectraledge.series import CLASS_RULE, Interval
 from spectraledge.training import RunSpec
@@ -53,6 +54,7 @@ BOUNDS = (-0.03, 1.03)
 HALF = Reference(0.5, "one half", axis="y")
 # Lengths at which tasks are compared; SCAN of the published size is trained to the first.
 CLOCKS = (0.3, 0.8, 1.2, 2.0)
+STEPS = "Steps of the published settings at the same clock."
 TEXT = (
     "The clock is s = lr × decay × step. Settings with another clock have their snapshots as far "
     "apart by it: “twice the decay” is half as long in steps."
@@ -79,7 +81,7 @@ class EdgeClock(Study):
         verdicts = scaled_verdicts(clock_claims(groups, scale), scale)
         there = {name: group for name, group in groups.items() if group.known()}
         rows = [provenance_row(known, name, runs) for name, runs in clock_runs(scale).items()]
-        words = regime_words({BASE: groups[BASE]}) + " Settings change what their names say."
+        words = regime_words({DYCK: groups[BASE]}) + " Settings change what their names say."
         sections = (
             Section("Curves", TEXT, _figures(there)),
             Section("Means and classes", "", [_means(there), _classes(there, scale)]),
@@ -97,17 +99,32 @@ class EdgeClock(Study):
 
 
 def _figures(groups: Groups) -> list[Figure]:
-    """Every quantity over steps, a curve a setting."""
-    rows = {name: group.rows[DECAY] for name, group in groups.items()}
-    colours = arm_colours(tuple(rows))
+    """Every quantity by the clock, with two settings at a time beside the published ones."""
+    rows = {
+        name: {seed: _by_clock(row, SETTINGS[name].rate) for seed, row in g.rows[DECAY].items()}
+        for name, g in groups.items()
+    }
+    others = [name for name in SETTINGS if name != BASE]
+    pairs = [(BASE, *others[i : i + 2]) for i in range(0, len(others), 2)]
     return [
         figure
         for words, name in QUANTITIES.items()
+        for pair in pairs
+        for shown in [{arm: rows[arm] for arm in pair if arm in rows}]
         for figure in over_steps(
-            rows, name, colours, title=words, caption=BAND, label=words,
-            references=(HALF,), log=False, shown=BOUNDS,
+            shown, name, arm_colours(tuple(shown)), title=words, caption=f"{STEPS} {BAND}",
+            label=words, references=(HALF,), log=False, shown=BOUNDS,
         )
     ]  # fmt: skip
+
+
+def _by_clock(row: Row, rate: float) -> Row:
+    """The run with steps as if it had the published rate of the clock."""
+    curves = {
+        name: values * rate if name.rpartition("/")[2] == "step" else values
+        for name, values in row.curves.items()
+    }
+    return replace(row, curves=curves)
 
 
 def _means(groups: Groups) -> Table:
