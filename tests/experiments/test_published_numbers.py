@@ -18,7 +18,6 @@ from spectraledge.experiments.spectral_edge.published_numbers import (
     _half_unit,
     at,
     mean_over_run,
-    not_measured,
     number_rows,
     numbers_section,
     sign_at,
@@ -71,7 +70,7 @@ def test_two_seeds_decide_nothing():
 
 def test_a_number_that_no_run_has_is_not_run():
     gone = PublishedNumber("z", 1.0, at("x/z", 150), DECAY)
-    ours = PublishedNumber("z", 1.0, not_measured, DECAY)
+    ours = PublishedNumber("z", 1.0, lambda row: float("nan"), DECAY)
     for rows in ({}, {DECAY: {}}, ROWS):
         line = (f"z, {DECAY}", "1", "–", "–", "not run")
         assert number_rows([gone, ours], rows, 42) == [line, line]

@@ -14,6 +14,7 @@ from spectraledge.experiments.spectral_edge.clock_runs import (
     CHECKS,
     DENSE_BASE,
     SETTINGS,
+    TICK,
     ClockSetting,
     check_steps,
     clock_curve,
@@ -192,4 +193,4 @@ def _count_words(count: Counter[str]) -> str:
 
 
 def _clocks() -> str:
-    return ", ".join(f"{check / 10:g}" for check in CHECKS)
+    return ", ".join(f"{check * TICK:g}" for check in CHECKS)

@@ -36,6 +36,7 @@ __all__ = [
     "DENSE_BASE",
     "INSTRUMENTS",
     "SETTINGS",
+    "TICK",
     "ClockSetting",
     "check_steps",
     "clock_curve",
@@ -82,6 +83,8 @@ SETTINGS: Mapping[str, ClockSetting] = MappingProxyType({
 LENGTH = 21
 # Where the class is told; windows of five are full at the first.
 CHECKS = (8, 12, 16, 20)
+# The clock s of a published cadence: lr 1e-3, decay 1, 100 steps.
+TICK = 0.1
 _LIVE: tuple[Instrument, ...] = (EDGE, NARROW_EDGE, WIDE_EDGE, *SPLITS)
 # The names are those of the shared runs, so that rules for them read these.
 clock_curve = CurveNames([*_LIVE, ABLATION, RESPONSE])

@@ -26,6 +26,7 @@ from spectraledge.experiments.spectral_edge.clock_runs import (
     CHECKS,
     INSTRUMENTS,
     SETTINGS,
+    TICK,
     clock_groups,
     clock_runs,
 )
@@ -145,7 +146,7 @@ def _classes(groups: Groups, scale: Scale) -> Table:
         (name, *(_counted(at) for at in zip(*classes_at(group, scale, SETTINGS[name]).values())))
         for name, group in groups.items()
     ]
-    return Table(("setting", *(f"s = {check / 10:g}" for check in CHECKS)), lines, CLASS_RULE)
+    return Table(("setting", *(f"s = {check * TICK:g}" for check in CHECKS)), lines, CLASS_RULE)
 
 
 def _tasks(groups: Groups) -> Iterator[Section]:

@@ -29,7 +29,6 @@ __all__ = [
     "at_end",
     "exactly",
     "mean_over_run",
-    "not_measured",
     "number_rows",
     "numbers_section",
     "sign_at",
@@ -113,11 +112,6 @@ def sign_at(name: str, step: float) -> Read:
 def whether(read: Read, does: Callable[[float], bool]) -> Read:
     """1 if a number of a run is such, else 0; NaN if the run has none."""
     return lambda row: float(does(value)) if isfinite(value := read(row)) else np.nan
-
-
-def not_measured(row: Row) -> float:
-    """Of numbers that none of our runs holds."""
-    return np.nan
 
 
 def number_rows(
